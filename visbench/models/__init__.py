@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Video instance segmentation methods and their common contract."""
+
+import visbench.registry  # noqa: F401  (sets up the operators before mmdet is imported)
+
+# isort: split
+from visbench.models.base import OnlineVISModel, VISModel
+from visbench.models.data_preprocessor import ClipPreprocessor
+from visbench.models.state import VideoState
+
+__all__ = ["ClipPreprocessor", "OnlineVISModel", "VISModel", "VideoState"]
