@@ -42,7 +42,7 @@ def render(results: Sequence[CaseResult]) -> Table:
     table = Table(title="Parity with golden cases")
     for name in ("group", "case", "arrays", "max abs", "max rel", "outcome"):
         table.add_column(
-            name, justify="right" if name in ("arrays", "max abs", "max rel") else None
+            name, justify="right" if name in ("arrays", "max abs", "max rel") else "left"
         )
     table.add_column("note", overflow="fold")
     for result in results:
