@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that several test folders use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools import mask as mask_utils
+
+HEIGHT, WIDTH = 64, 96
+CATEGORIES = [
+    {"id": 3, "name": "disc", "supercategory": "shape"},
+    {"id": 7, "name": "square", "supercategory": "shape"},
+]
+LENGTHS = {"train": (5, 4, 5), "valid": (4, 5), "test": (4, 4)}
+
+
+@pytest.fixture(scope="session")
+def tiny_youtube_vis(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Root of a tiny data set in YouTube-VIS layout: 2-3 videos of 64x96 per split, 2 classes.
+
+    ``train.json`` has uncompressed RLE as the public files, ``valid.json`` compressed RLE,
+    ``test.json`` no annotations, ``annotations/youtube_vis_2019_train.json`` is MMDetection's
+    converted form of ``train.json``. Frames are in ``{split}/JPEGImages/<video>/<frame>.jpg``;
+    as in YouTube-VIS only every fifth frame of a video is there, so file names count in fives.
+    Two moving objects are in all frames of every video, except that object 2 of the first
+    training video is absent in its frame 1.
+    """
+    root = tmp_path_factory.mktemp("tiny_youtube_vis")
+    for offset, (split, lengths) in enumerate(LENGTHS.items()):
+        data = make_split(root / split / "JPEGImages", lengths, 1 + 10 * offset)
+        if split == "valid":
+            compress(data)
+        if split == "test":
+            del data["annotations"]
+        (root / f"{split}.json").write_text(json.dumps(data))
+    (root / "annotations").mkdir()
+    converted = to_converted(json.loads((root / "train.json").read_text()))
+    (root / "annotations" / "youtube_vis_2019_train.json").write_text(json.dumps(converted))
+    return root
+
+
+def make_split(folder: Path, lengths: tuple[int, ...], first_id: int) -> dict[str, Any]:
+    """Write the frames of some videos and return their annotations in YouTube-VIS layout."""
+    videos, annotations = [], []
+    for number, length in enumerate(lengths):
+        video_id = first_id + number
+        name = f"clip{video_id:03d}"
+        (folder / name).mkdir(parents=True)
+        masks = np.stack([object_masks(number, t) for t in range(length)])
+        file_names = [f"{name}/{5 * t:05d}.jpg" for t in range(length)]
+        for t, file_name in enumerate(file_names):
+            cv2.imwrite(str(folder / file_name), paint(masks[t], video_id))
+        videos.append(
+            {
+                "id": video_id,
+                "width": WIDTH,
+                "height": HEIGHT,
+                "length": length,
+                "file_names": file_names,
+            }
+        )
+        for row, category in enumerate(CATEGORIES):
+            absent = {1} if first_id == 1 and number == 0 and row == 1 else set()
+            annotation_id = len(annotations) + 1
+            track = track_of(masks[:, row], absent)
+            annotations.append(
+                {
+                    "id": annotation_id,
+                    "video_id": video_id,
+                    "category_id": category["id"],
+                    "iscrowd": 0,
+                    "width": WIDTH,
+                    "height": HEIGHT,
+                    "length": 1,
+                    **track,
+                }
+            )
+    return {
+        "info": {},
+        "licenses": [],
+        "videos": videos,
+        "categories": CATEGORIES,
+        "annotations": annotations,
+    }
+
+
+def object_masks(number: int, t: int) -> np.ndarray:
+    """Return the ``(2, 64, 96)`` masks of a disc and a square at frame t."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    disc = (rows - 20 - 2 * number) ** 2 + (columns - 18 - 4 * t) ** 2 <= 100
+    top, left = 38, 70 - 5 * t - 3 * number
+    square = (abs(rows - top - 8) <= 8) & (abs(columns - left - 8) <= 8)
+    return np.stack([disc, square])
+
+
+def paint(masks: np.ndarray, seed: int) -> np.ndarray:
+    """Return a BGR image of grey noise with a coloured disc and square."""
+    noise = np.random.default_rng(seed).integers(90, 130, (HEIGHT, WIDTH, 1), dtype=np.uint8)
+    image = np.repeat(noise, 3, axis=2)
+    image[masks[0]] = (40, 40, 220)
+    image[masks[1]] = (220, 160, 30)
+    return image
+
+
+def track_of(masks: np.ndarray, absent: set[int]) -> dict[str, list[Any]]:
+    """Return segmentations (uncompressed RLE), boxes and areas, null in the absent frames."""
+    track: dict[str, list[Any]] = {"segmentations": [], "bboxes": [], "areas": []}
+    for t, mask in enumerate(masks):
+        gone = t in absent
+        rle = mask_utils.encode(np.asfortranarray(mask.astype(np.uint8)))
+        track["segmentations"].append(None if gone else uncompressed(mask))
+        track["bboxes"].append(None if gone else mask_utils.toBbox(rle).tolist())
+        track["areas"].append(None if gone else int(mask.sum()))
+    return track
+
+
+def uncompressed(mask: np.ndarray) -> dict[str, Any]:
+    """Return a mask as RLE with a list of run lengths, as the public files have it."""
+    flat = mask.astype(np.int8).ravel(order="F")
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flat, [1 - flat[-1]]])))
+    counts = np.diff(np.concatenate([[0], edges]))
+    return {"size": [HEIGHT, WIDTH], "counts": counts.tolist()}
+
+
+def compress(data: dict[str, Any]) -> None:
+    """Replace the run lengths of all masks by compressed strings."""
+    for annotation in data["annotations"]:
+        for t, mask in enumerate(annotation["segmentations"]):
+            if mask is not None:
+                rle = mask_utils.frPyObjects(mask, HEIGHT, WIDTH)
+                counts = rle["counts"].decode("ascii")
+                annotation["segmentations"][t] = {"size": [HEIGHT, WIDTH], "counts": counts}
+
+
+def to_converted(data: dict[str, Any]) -> dict[str, Any]:
+    """Return annotations in the per-frame form of MMDetection's youtubevis2coco.py."""
+    converted: dict[str, Any] = {
+        "categories": data["categories"],
+        "videos": [],
+        "images": [],
+        "annotations": [],
+    }
+    for video in data["videos"]:
+        size = {"width": video["width"], "height": video["height"]}
+        name = video["file_names"][0].split("/")[0]
+        converted["videos"].append({"id": video["id"], "name": name, **size})
+        for t, file_name in enumerate(video["file_names"]):
+            image_id = len(converted["images"]) + 1
+            converted["images"].append(
+                {
+                    "file_name": file_name,
+                    "id": image_id,
+                    "frame_id": t,
+                    "video_id": video["id"],
+                    **size,
+                }
+            )
+            for track in data["annotations"]:
+                if track["video_id"] != video["id"] or track["bboxes"][t] is None:
+                    continue
+                converted["annotations"].append(
+                    {
+                        "id": len(converted["annotations"]) + 1,
+                        "video_id": video["id"],
+                        "image_id": image_id,
+                        "category_id": track["category_id"],
+                        "instance_id": track["id"],
+                        "bbox": track["bboxes"][t],
+                        "segmentation": track["segmentations"][t],
+                        "area": track["areas"][t],
+                        "iscrowd": track["iscrowd"],
+                    }
+                )
+    return converted

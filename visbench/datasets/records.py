@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compact records of videos: masks stay compressed until a frame is wanted."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as mask_utils
+
+from visbench.datasets.annotations import video_name
+
+
+def video_records(
+    annotations: Mapping[str, Any], labels: Mapping[int, int], where: str
+) -> list[dict[str, Any]]:
+    """Return one compact record per video.
+
+    Args:
+        annotations: Annotations in YouTube-VIS layout.
+        labels: 0-based label of each category id; other categories are left out.
+        where: Name of the file, for error messages.
+
+    Returns:
+        Dictionaries with ``video_id``, ``video_name``, ``height``, ``width``, ``file_names``,
+        ``frame_ids`` and ``tracks`` (see :func:`track_record`).
+
+    Raises:
+        ValueError: If an annotation names a video or category that does not exist, or its lists
+            are not as long as its video.
+    """
+    videos = {video["id"]: video for video in annotations["videos"]}
+    known = {category["id"] for category in annotations["categories"]}
+    tracks = defaultdict(list)
+    for annotation in annotations.get("annotations") or []:
+        name = f"{where}: annotation {annotation.get('id')}"
+        if annotation["video_id"] not in videos:
+            raise ValueError(f"{name}: field 'video_id' names no video: {annotation['video_id']}")
+        if annotation["category_id"] not in known:
+            raise ValueError(
+                f"{name}: field 'category_id' names no category: {annotation['category_id']}"
+            )
+        if annotation["category_id"] in labels:
+            label = labels[annotation["category_id"]]
+            record = track_record(annotation, videos[annotation["video_id"]], label, name)
+            tracks[annotation["video_id"]].append(record)
+    return [_video_record(video, tracks[video_id], where) for video_id, video in videos.items()]
+
+
+def _video_record(video: dict[str, Any], tracks: list[Any], where: str) -> dict[str, Any]:
+    file_names = list(video.get("file_names") or [])
+    if not file_names:
+        raise ValueError(
+            f"{where}: video {video['id']}: field 'file_names' is empty; remove the video "
+            "(tools/check_dataset.py lists every defect)"
+        )
+    return {
+        "video_id": int(video["id"]),
+        "video_name": video_name(video),
+        "height": int(video["height"]),
+        "width": int(video["width"]),
+        "file_names": file_names,
+        "frame_ids": list(video.get("frame_ids") or range(len(file_names))),
+        "tracks": tracks,
+    }
+
+
+def track_record(
+    annotation: Mapping[str, Any], video: Mapping[str, Any], label: int, where: str
+) -> dict[str, Any]:
+    """Return one object's usable frames in compact form.
+
+    A frame is usable if it has a mask (where the file has masks), a box of at least one pixel in
+    both directions that touches the image, and an area above 0, as in MMDetection's
+    ``BaseVideoDataset``. A missing box is taken from the mask.
+
+    Args:
+        annotation: A record of ``annotations``.
+        video: Its video's record.
+        label: 0-based label.
+        where: Name of file and annotation, for error messages.
+
+    Returns:
+        Dictionary with ``id``, ``label``, ``ignore`` (crowd), ``frames`` ``(k,)``, ``boxes``
+        ``(k, 4)`` xyxy and ``masks`` (k times RLE strings or polygons; None for boxes only).
+
+    Raises:
+        ValueError: If a list is not as long as the video or a mask has another size.
+    """
+    length, size = len(video["file_names"]), (int(video["height"]), int(video["width"]))
+    masks, boxes = annotation.get("segmentations"), annotation.get("bboxes")
+    for field, values in (("segmentations", masks), ("bboxes", boxes)):
+        if values is not None and len(values) != length:
+            raise ValueError(
+                f"{where}: field '{field}' has {len(values)} entries, its video {length} frames; "
+                "run tools/check_dataset.py on the file"
+            )
+    kept: list[tuple[int, Any, Any]] = []
+    for index in range(length):
+        mask = None if masks is None else _compact(masks[index], size, f"{where}, frame {index}")
+        if masks is not None and mask is None:
+            continue
+        box = _usable_box(None if boxes is None else boxes[index], mask, size)
+        if box is not None:
+            kept.append((index, box, mask))
+    return {
+        "id": int(annotation["id"]),
+        "label": label,
+        "ignore": int(bool(annotation.get("iscrowd", 0) or annotation.get("ignore", 0))),
+        "frames": np.array([index for index, _, _ in kept], dtype=np.int32),
+        "boxes": np.array([box for _, box, _ in kept], dtype=np.float32).reshape(-1, 4),
+        "masks": None if masks is None else [mask for _, _, mask in kept],
+    }
+
+
+def _compact(mask: Any, size: tuple[int, int], where: str) -> str | list[Any] | None:
+    """Return RLE strings or polygons; None if absent."""
+    if not mask:
+        return None
+    if isinstance(mask, list):
+        return mask
+    if tuple(mask["size"]) != size:
+        raise ValueError(
+            f"{where}: the mask's size {list(mask['size'])} is not the video's {list(size)} "
+            "(height, width); masks must have the size of the frames"
+        )
+    if isinstance(mask["counts"], list):
+        mask = mask_utils.frPyObjects(dict(mask), *size)
+    counts = mask["counts"]
+    # MMDetection's loader takes masks with counts of type bytes for invalid ones.
+    return counts if isinstance(counts, str) else counts.decode("ascii")
+
+
+def _usable_box(
+    box: Sequence[float] | None, mask: str | list[Any] | None, size: tuple[int, int]
+) -> list[float] | None:
+    height, width = size
+    if isinstance(mask, str):
+        rle = {"size": list(size), "counts": mask}
+        if mask_utils.area(rle) == 0:
+            return None
+        box = mask_utils.toBbox(rle).tolist() if box is None else box
+    if box is None:
+        return None
+    x, y, w, h = box
+    touches = min(x + w, width) > max(x, 0) and min(y + h, height) > max(y, 0)
+    return [x, y, x + w, y + h] if touches and w >= 1 and h >= 1 else None
+
+
+def frame_records(video: Mapping[str, Any], image_folder: str) -> list[dict[str, Any]]:
+    """Expand a compact record into MMDetection's per-frame dictionaries.
+
+    Args:
+        video: A record of :func:`video_records`.
+        image_folder: Folder that the file names are relative to.
+
+    Returns:
+        One dictionary per frame with ``img_id``, ``img_path``, ``frame_id``, ``height``,
+        ``width``, ``video_id``, ``video_name`` and ``instances``.
+    """
+    size = [video["height"], video["width"]]
+    frames = [
+        {
+            "img_id": video["video_id"] * 100_000 + int(frame_id),
+            "img_path": f"{image_folder}/{file_name}" if image_folder else file_name,
+            "frame_id": int(frame_id),
+            "height": video["height"],
+            "width": video["width"],
+            "video_id": video["video_id"],
+            "video_name": video["video_name"],
+            "instances": [],
+        }
+        for frame_id, file_name in zip(video["frame_ids"], video["file_names"], strict=True)
+    ]
+    for track in video["tracks"]:
+        for row, index in enumerate(track["frames"].tolist()):
+            instance = {
+                "bbox": track["boxes"][row].tolist(),
+                "bbox_label": track["label"],
+                "ignore_flag": track["ignore"],
+                "instance_id": track["id"],
+            }
+            if track["masks"] is not None:
+                mask = track["masks"][row]
+                rle = {"size": size, "counts": mask}
+                instance["mask"] = rle if isinstance(mask, str) else mask
+            frames[index]["instances"].append(instance)
+    return frames

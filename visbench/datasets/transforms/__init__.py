@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transforms of clips."""
+
+from visbench.datasets.transforms.broadcast import ClipBroadcaster
+from visbench.datasets.transforms.formatting import PackClip
+from visbench.datasets.transforms.loading import LoadFrame
+from visbench.datasets.transforms.sampling import (
+    FrameSampler,
+    SampleClip,
+    SampleGapClip,
+    SampleKeyReference,
+)
+
+__all__ = [
+    "ClipBroadcaster",
+    "FrameSampler",
+    "LoadFrame",
+    "PackClip",
+    "SampleClip",
+    "SampleGapClip",
+    "SampleKeyReference",
+]
