@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Predictions in the layout of ``results.json``: read record by record and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from visbench.evaluation.annotations import Annotations, Video
+from visbench.evaluation.errors import InputError, Notes
+from visbench.evaluation.fields import Fields, shorten
+from visbench.evaluation.streams import iterate_records
+from visbench.evaluation.tracks import BoxTrack, MaskTrack, read_boxes, read_masks
+
+__all__ = ["Prediction", "ResultReader", "iterate_results"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One predicted track.
+
+    Attributes:
+        index: Position in the results; breaks ties between equal scores.
+        video_id: The video it is in.
+        category_id: Its category.
+        score: Its confidence.
+        masks: Its masks, if they were asked for.
+        boxes: Its boxes, if they were asked for.
+    """
+
+    index: int
+    video_id: int
+    category_id: int
+    score: float
+    masks: MaskTrack | None
+    boxes: BoxTrack | None
+
+
+def iterate_results(results: str | Path | Iterable[Any]) -> tuple[str, Iterator[Any]]:
+    """Return a name for messages and the records of a results file or of a list.
+
+    Raises:
+        InputError: ``results`` is neither a path nor a sequence of records.
+    """
+    if isinstance(results, (str, Path)):
+        return str(results), iterate_records(Path(results))
+    if isinstance(results, Mapping) or not isinstance(results, Iterable):
+        raise InputError("results", "", "", f"must be a list of records, found {shorten(results)}")
+    return "results", iter(results)
+
+
+class ResultReader:
+    """Checks records against the annotation file and decodes them.
+
+    Args:
+        annotations: The annotation file.
+        source: Name of the results for messages.
+        masks: Read ``segmentations``.
+        boxes: Read ``bboxes``.
+        official_bugs: Accept tracks whose length or mask size is not the video's.
+        tolerant: Leave out records with defects and list them in ``notes.skipped``.
+        notes: Where to put warnings and skipped records.
+    """
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        source: str = "results",
+        *,
+        masks: bool = True,
+        boxes: bool = False,
+        official_bugs: bool = False,
+        tolerant: bool = False,
+        notes: Notes | None = None,
+    ) -> None:
+        self.annotations = annotations
+        self.source = source
+        self.masks = masks
+        self.boxes = boxes
+        self.official_bugs = official_bugs
+        self.tolerant = tolerant
+        self.notes = Notes() if notes is None else notes
+        self.count = 0
+        self.unknown_categories: dict[int, int] = {}
+
+    def read_all(self, records: Iterable[Any], video_id: int | None = None) -> Iterator[Prediction]:
+        """Yield the predictions of known categories among some records.
+
+        Args:
+            records: Records in file order; numbering goes on from the last call.
+            video_id: The video all of them belong to; a record may then do without ``video_id``.
+
+        Raises:
+            InputError: A record has a defect (unless ``tolerant``).
+        """
+        for record in records:
+            index, self.count = self.count, self.count + 1
+            try:
+                prediction = self.read(index, record, video_id)
+            except InputError as error:
+                if not self.tolerant:
+                    raise
+                self.notes.skipped.append(str(error))
+                continue
+            if prediction is not None:
+                yield prediction
+
+    def read(self, index: int, record: Any, video_id: int | None = None) -> Prediction | None:
+        """Check one record; None if its category is unknown.
+
+        Raises:
+            InputError: The record has a defect.
+        """
+        place = f"record {index}"
+        if not isinstance(record, Mapping):
+            raise InputError(self.source, place, "", f"must be an object, found {shorten(record)}")
+        fields = Fields(self.source, place, record)
+        video = self._video(fields, video_id)
+        category_id = fields.integer("category_id")
+        score = fields.number("score", "One finite confidence for the whole track is needed")
+        if category_id not in self.annotations.categories:
+            self._count_unknown(category_id)
+            return None
+        masks = boxes = None
+        if self.masks:
+            size = (video.height, video.width)
+            masks = read_masks(fields, size, any_size=self.official_bugs)
+            self._check_length(fields, "segmentations", len(masks.rles), video)
+        if self.boxes:
+            boxes = read_boxes(fields)
+            self._check_length(fields, "bboxes", len(boxes.boxes), video)
+        return Prediction(index, video.id, category_id, score, masks, boxes)
+
+    def _video(self, fields: Fields, expected: int | None) -> Video:
+        if expected is not None and not fields.has("video_id"):
+            return self.annotations.videos[expected]
+        video_id = fields.integer("video_id")
+        if expected is not None and video_id != expected:
+            raise fields.error("video_id", f"{video_id} where video {expected} is updated")
+        if video_id not in self.annotations.videos:
+            known = sorted(self.annotations.videos)
+            span = f"{known[0]} to {known[-1]}" if known else "none"
+            raise fields.error(
+                "video_id",
+                f"{video_id} is not a video of {self.annotations.source} (ids {span})",
+                "Are these results of another split, or are ids counted from 0?",
+            )
+        return self.annotations.videos[video_id]
+
+    def _check_length(self, fields: Fields, name: str, length: int, video: Video) -> None:
+        if length != video.length and not self.official_bugs:
+            raise fields.error(
+                name,
+                f"has {length} entries, video {video.id} has {video.length} frames",
+                "One entry per frame is needed, null where there is no mask",
+            )
+
+    def _count_unknown(self, category_id: int) -> None:
+        self.unknown_categories[category_id] = self.unknown_categories.get(category_id, 0) + 1
+
+    def finish(self) -> None:
+        """Warn once about predictions of unknown categories, and about there being none at all."""
+        if self.unknown_categories:
+            number = sum(self.unknown_categories.values())
+            names = ", ".join(str(name) for name in sorted(self.unknown_categories)[:20])
+            hint = " (category ids are those of the annotation file, not labels from 0)"
+            self.notes.warn(
+                f"{self.source}: {number} predictions of unknown categories ignored: {names}"
+                + (hint if 0 in self.unknown_categories else "")
+            )
+        if not self.count:
+            self.notes.warn(f"{self.source}: no predictions at all, every number is 0")

@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JSON from plain, gzip and zip files; a results file is cut into records without parsing it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import orjson
+
+from visbench.evaluation.errors import InputError
+
+__all__ = ["iterate_records", "open_json", "parse", "read_json"]
+
+BLOCK_SIZE = 1 << 21
+MAX_RECORD = 1 << 28
+MAX_RATIO = 200
+MIN_SUSPICIOUS_SIZE = 1 << 28
+
+_READ_ERRORS = (
+    OSError,
+    EOFError,
+    zlib.error,
+    zipfile.BadZipFile,
+    RuntimeError,
+    NotImplementedError,
+)
+
+
+@contextmanager
+def open_json(path: Path) -> Iterator[IO[bytes]]:
+    """Open a JSON file, unpacking gzip and zip (recognised by content, not by name).
+
+    A zip must hold ``results.json``, or one JSON file and no other.
+
+    Raises:
+        InputError: The file does not exist, cannot be read, or is damaged.
+    """
+    try:
+        with path.open("rb") as raw:
+            magic = raw.read(4)
+            raw.seek(0)
+            if magic[:2] == b"\x1f\x8b":
+                with gzip.open(raw) as unpacked:
+                    yield unpacked  # type: ignore[misc]
+            elif magic in (b"PK\x03\x04", b"PK\x05\x06"):
+                with zipfile.ZipFile(raw) as archive, archive.open(_member(path, archive)) as file:
+                    yield file
+            else:
+                yield raw
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(str(path), "", "", "no such file", f"Here is: {_listing(path)}") from None
+    except _READ_ERRORS as error:
+        raise InputError(
+            str(path), "", "", f"cannot be read ({error})", "The file is damaged or cut off"
+        ) from error
+
+
+def _listing(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        return f"not even the folder {folder}"
+    names = sorted(entry.name for entry in folder.iterdir())
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") or "an empty folder"
+
+
+def _member(path: Path, archive: zipfile.ZipFile) -> str:
+    names = [name for name in archive.namelist() if not name.endswith("/")]
+    if "results.json" in names:
+        return "results.json"
+    candidates = [name for name in names if name.endswith(".json")]
+    if len(candidates) == 1:
+        return candidates[0]
+    raise InputError(
+        str(path),
+        "",
+        "",
+        f"the archive holds {', '.join(names[:5]) or 'nothing'}",
+        "A submission holds exactly results.json at top level",
+    )
+
+
+def parse(text: bytes, path: str, place: str) -> Any:
+    """Parse JSON; NaN and Infinity, which Python writes, are read so that they can be named.
+
+    Raises:
+        InputError: The text is no JSON.
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            raise InputError(path, place, "", f"malformed JSON ({error})") from None
+
+
+def read_json(path: Path) -> Any:
+    """Read a whole JSON file (json, json.gz or zip).
+
+    Raises:
+        InputError: The file cannot be read, is no JSON, or unpacks to hundreds of times its size.
+    """
+    packed = path.stat().st_size if path.is_file() else 0
+    limit = max(MIN_SUSPICIOUS_SIZE, MAX_RATIO * packed)
+    with open_json(path) as file:
+        text = file.read(limit + 1)
+    if len(text) > limit:
+        raise InputError(
+            str(path),
+            "",
+            "",
+            f"unpacks to more than {MAX_RATIO} times its size of {packed} bytes",
+            "Unpack it yourself if it is meant to",
+        )
+    return parse(text.removeprefix(b"\xef\xbb\xbf"), str(path), "")
+
+
+def iterate_records(path: Path) -> Iterator[Any]:
+    """Yield the objects of a JSON list one by one, in memory for one block and one record.
+
+    Raises:
+        InputError: The file cannot be read, or is no list of objects.
+    """
+    with open_json(path) as file:
+        yield from _RecordReader(file, str(path))
+
+
+class _RecordReader:
+    """Cuts a JSON list at its top-level objects and parses each alone.
+
+    What stands between two objects must be one comma, so a damaged file is noticed.
+    """
+
+    def __init__(self, file: IO[bytes], path: str) -> None:
+        self.file = file
+        self.path = path
+        self.count = 0
+        self.buffer = b""
+
+    def error(self, problem: str, remedy: str = "") -> InputError:
+        return InputError(self.path, f"record {self.count}", "", problem, remedy)
+
+    def __iter__(self) -> Iterator[Any]:
+        self._open_list()
+        wanted = BLOCK_SIZE
+        while block := self.file.read(wanted):
+            self.buffer += block
+            position = 0
+            for start, end in _object_spans(self.buffer):
+                self._check_gap(self.buffer[position:start])
+                yield parse(self.buffer[start:end], self.path, f"record {self.count}")
+                self.count += 1
+                position = end
+            self.buffer = self.buffer[position:]
+            if position == 0 and not self.buffer.strip():
+                self.buffer = b""
+            # A record longer than a block is scanned again from its start: let blocks grow with
+            # it, so that the work stays proportional to its size.
+            wanted = max(BLOCK_SIZE, len(self.buffer))
+            if len(self.buffer) > MAX_RECORD:
+                raise self.error(f"is longer than {MAX_RECORD} bytes", "Is the JSON closed?")
+        self._close_list()
+
+    def _open_list(self) -> None:
+        text = b""
+        while not text.strip():
+            text = self.file.read(BLOCK_SIZE)
+            if not text:
+                raise InputError(self.path, "", "", "is empty", "Results are a JSON list")
+            text = text.removeprefix(b"\xef\xbb\xbf").lstrip()
+        if text[:1] != b"[":
+            raise InputError(
+                self.path,
+                "",
+                "",
+                f"must be a JSON list of predictions, starts with {text[:20]!r}",
+                "An annotation file given as results? Results are a list of objects with "
+                "video_id, category_id, score and segmentations",
+            )
+        self.file = _Pushback(text[1:], self.file)  # type: ignore[assignment]
+
+    def _check_gap(self, gap: bytes) -> None:
+        expected = b"," if self.count else b""
+        if gap.strip() != expected:
+            found = gap.strip()[:30]
+            what = "a comma" if self.count else "the first object"
+            raise self.error(f"malformed JSON: {found!r} where {what} is expected")
+
+    def _close_list(self) -> None:
+        rest = self.buffer.strip()
+        if rest != b"]":
+            raise self.error(
+                f"malformed JSON: the list is not closed properly, it ends with {rest[-30:]!r}",
+                "The file is cut off, or an element is no object",
+            )
+
+
+class _Pushback:
+    """A file whose first bytes have been read already."""
+
+    def __init__(self, first: bytes, file: IO[bytes]) -> None:
+        self.first = first
+        self.file = file
+
+    def read(self, size: int) -> bytes:
+        if self.first:
+            first, self.first = self.first, b""
+            return first
+        return self.file.read(size)
+
+
+def _object_spans(text: bytes) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each complete top-level object; braces in strings do not count."""
+    # Escaped characters become plain ones of the same length: then every quote opens or closes.
+    plain = text
+    if b"\\" in text:
+        plain = text.replace(b"\\\\", b"__").replace(b'\\"', b"__")
+    codes = np.frombuffer(plain, np.uint8)
+    braces = np.flatnonzero(codes > 122)
+    braces = braces[(codes[braces] == 123) | (codes[braces] == 125)]
+    quotes = np.flatnonzero(codes == 34)
+    outside = np.searchsorted(quotes, braces) % 2 == 0
+    braces = braces[outside]
+    steps = np.where(codes[braces] == 123, 1, -1)
+    depth = np.cumsum(steps)
+    ends = np.flatnonzero((depth == 0) & (steps == -1))
+    starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
+    for first, last in zip(braces[starts].tolist(), braces[ends].tolist(), strict=True):
+        yield first, last + 1

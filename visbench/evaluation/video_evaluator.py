@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evaluation video by video: masks are compared and dropped, only scores and IoUs are kept."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visbench.evaluation.annotations import Annotations, GroundTruthTrack, load_annotations
+from visbench.evaluation.average_precision import CLASS_AGNOSTIC, LIMITS, Cell, accumulate
+from visbench.evaluation.errors import InputError, Notes
+from visbench.evaluation.metrics import METRICS, summarize
+from visbench.evaluation.result import EvaluationResult
+from visbench.evaluation.results import Prediction, ResultReader
+from visbench.evaluation.track_iou import Float64, box_track_ious, mask_track_ious
+
+__all__ = ["VideoEvaluator", "metric_names"]
+
+_CellKey = tuple[int, int]
+
+
+def metric_names(metric: str | Sequence[str]) -> list[str]:
+    """Return the metrics asked for.
+
+    Raises:
+        ValueError: One of them does not exist.
+    """
+    names = [metric] if isinstance(metric, str) else list(metric)
+    for name in names:
+        if name not in METRICS:
+            raise ValueError(f"unknown metric {name!r}; there are {', '.join(METRICS)}")
+    return names
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """A prediction after its masks are dropped; ``ious`` are with the objects of its cell."""
+
+    index: int
+    category_id: int
+    score: float
+    area: float
+    ious: Float64
+
+
+class VideoEvaluator:
+    """Collects the results of videos one by one and computes the metrics at the end.
+
+    Memory does not grow with the masks seen: a video is compared with its ground truth when it
+    arrives. Videos without results need no call.
+
+    Args:
+        annotations: Annotation file: path, content, or loaded.
+        metric: One or several of ``youtube_vis``, ``ovis`` and ``imagenet_vid``.
+        class_agnostic: Put all categories of a video in one pool.
+        official_bugs: Reproduce the errors of the official evaluator.
+        tolerant: Leave out records with defects and list them in the result.
+        source: Name of the results for messages.
+
+    Raises:
+        InputError: The annotation file has a defect, or no ground truth.
+        ValueError: The metric does not exist.
+    """
+
+    def __init__(
+        self,
+        annotations: str | Path | Mapping[str, Any] | Annotations,
+        metric: str | Sequence[str] = "youtube_vis",
+        *,
+        class_agnostic: bool = False,
+        official_bugs: bool = False,
+        tolerant: bool = False,
+        source: str = "results",
+    ) -> None:
+        self.metrics = metric_names(metric)
+        self.class_agnostic = class_agnostic
+        self.official_bugs = official_bugs
+        self.kinds: list[str] = sorted({METRICS[name].tracks for name in self.metrics})
+        wants = {"masks": "masks" in self.kinds, "boxes": "boxes" in self.kinds}
+        self.annotations = load_annotations(
+            annotations, **wants, official_bugs=official_bugs, tolerant=tolerant
+        )
+        self.annotations.require_tracks()
+        self._check_kinds()
+        file_notes = self.annotations.notes
+        self.notes = Notes([*file_notes.warnings], [*file_notes.skipped])
+        self.reader = ResultReader(
+            self.annotations,
+            source,
+            **wants,
+            official_bugs=official_bugs,
+            tolerant=tolerant,
+            notes=self.notes,
+        )
+        self._updated: set[int] = set()
+        self._compared: dict[str, dict[_CellKey, list[_Compared]]] = {
+            kind: defaultdict(list) for kind in self.kinds
+        }
+
+    def _check_kinds(self) -> None:
+        for track in self.annotations.tracks or []:
+            for kind in self.kinds:
+                if getattr(track, kind) is None:
+                    raise ValueError(
+                        f"the annotations were loaded without {kind}: call "
+                        f"load_annotations(..., {kind}=True)"
+                    )
+
+    def update(self, video_id: int, results: Iterable[Mapping[str, Any]]) -> None:
+        """Add all predictions of a video.
+
+        Args:
+            video_id: Id of the video in the annotation file.
+            results: Records as in ``results.json``; ``video_id`` may be missing, RLE counts may be
+                strings, bytes or lists. Their order breaks ties between equal scores.
+
+        Raises:
+            InputError: The video is unknown or came before, or a record has a defect.
+        """
+        if video_id not in self.annotations.videos:
+            raise InputError(
+                self.reader.source,
+                "",
+                "video_id",
+                f"{video_id} is not a video of {self.annotations.source}",
+                "Give the dataset and the evaluator the same annotation file",
+            )
+        if video_id in self._updated:
+            raise InputError(
+                self.reader.source, "", "video_id", f"video {video_id} was given before"
+            )
+        self._updated.add(video_id)
+        self.add(list(self.reader.read_all(results, video_id)))
+
+    def add(self, predictions: Sequence[Prediction]) -> None:
+        """Compare some predictions of one video with its ground truth.
+
+        Args:
+            predictions: Checked predictions of the same video; further ones may follow later.
+        """
+        groups: dict[_CellKey, list[Prediction]] = defaultdict(list)
+        for prediction in predictions:
+            groups[prediction.video_id, self._pool(prediction.category_id)].append(prediction)
+        for key, group in groups.items():
+            objects = self._objects(key)
+            for kind in self.kinds:
+                self._compared[kind][key] += _compare(kind, group, objects)
+
+    def _pool(self, category_id: int) -> int:
+        return CLASS_AGNOSTIC if self.class_agnostic else category_id
+
+    def _objects(self, key: _CellKey) -> list[GroundTruthTrack]:
+        """Return the annotated objects of a cell: by category, then in file order."""
+        tracks = self.annotations.tracks_by_video.get(key[0], [])
+        chosen = [track for track in tracks if self._pool(track.category_id) == key[1]]
+        return sorted(chosen, key=lambda track: track.category_id)
+
+    def compute(self) -> EvaluationResult:
+        """Return the numbers for all videos; those that were never given count as empty."""
+        self.reader.finish()
+        cells = {kind: self._cells(kind) for kind in self.kinds}
+        categories = sorted(self.annotations.categories)
+        if self.class_agnostic:
+            categories = [CLASS_AGNOSTIC]
+        self._warn_about_ground_truth()
+        curves, numbers = {}, {}
+        for name in self.metrics:
+            metric = METRICS[name]
+            curves[name] = accumulate(
+                cells[metric.tracks],
+                categories,
+                metric.areas,
+                metric.occlusions,
+                official_bugs=self.official_bugs,
+            )
+            numbers[name] = summarize(metric, curves[name])
+        return EvaluationResult(
+            numbers,
+            curves,
+            cells,
+            dict(self.annotations.categories),
+            list(self.notes.warnings),
+            list(self.notes.skipped),
+        )
+
+    def _warn_about_ground_truth(self) -> None:
+        tracks = self.annotations.tracks or []
+        source = self.annotations.source
+        if not tracks:
+            self.notes.warn(f"{source}: there is not a single object, so nothing is defined (-1)")
+        missing = [track.id for track in tracks if track.occlusion is None]
+        if "ovis" in self.metrics and missing:
+            self.notes.warn(
+                f"{source}: {len(missing)} objects have no occlusion labels and count as not "
+                f"occluded, the first is annotation {missing[0]}"
+            )
+
+    def _cells(self, kind: str) -> list[Cell]:
+        keys = set(self._compared[kind])
+        for track in self.annotations.tracks or []:
+            keys.add((track.video_id, self._pool(track.category_id)))
+        return [self._cell(kind, key) for key in sorted(keys)]
+
+    def _cell(self, kind: str, key: _CellKey) -> Cell:
+        objects = self._objects(key)
+        found = sorted(self._compared[kind].get(key, ()), key=self._order)[: LIMITS[-1]]
+        ious = [prediction.ious for prediction in found]
+        return Cell(
+            video_id=key[0],
+            category_id=key[1],
+            result_index=np.array([prediction.index for prediction in found], np.int64),
+            scores=np.array([prediction.score for prediction in found], np.float64),
+            areas=np.array([prediction.area for prediction in found], np.float64),
+            ious=np.stack(ious) if ious else np.zeros((0, len(objects))),
+            gt_ids=np.array([track.id for track in objects], np.int64),
+            gt_areas=np.array([track.area for track in objects], np.float64),
+            gt_crowd=np.array([track.is_crowd for track in objects], np.bool_),
+            gt_occlusion=np.array([track.occlusion or 0.0 for track in objects], np.float64),
+        )
+
+    def _order(self, prediction: _Compared) -> tuple[float, int, int]:
+        """Sort by score; ties by category (as pooled by the reference), then by position."""
+        return -prediction.score, prediction.category_id, prediction.index
+
+
+def _compare(
+    kind: str, predictions: Sequence[Prediction], objects: Sequence[GroundTruthTrack]
+) -> list[_Compared]:
+    if kind == "masks":
+        masks = [prediction.masks for prediction in predictions if prediction.masks is not None]
+        areas = [track.mean_area for track in masks]
+        truth = [track.masks for track in objects if track.masks is not None]
+        ious = mask_track_ious(masks, truth)
+    else:
+        boxes = [prediction.boxes for prediction in predictions if prediction.boxes is not None]
+        areas = [track.mean_area for track in boxes]
+        ious = box_track_ious(boxes, [t.boxes for t in objects if t.boxes is not None])
+    return [
+        _Compared(prediction.index, prediction.category_id, prediction.score, area, row)
+        for prediction, area, row in zip(predictions, areas, ious, strict=True)
+    ]
