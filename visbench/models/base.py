@@ -12,6 +12,7 @@ from mmdet.structures import TrackDataSample
 from mmengine.model import BaseModel
 
 from visbench.models.state import VideoState
+from visbench.registry import MODELS
 from visbench.structures import Frame, FrameInstances, VideoInfo, VideoTracks
 
 
@@ -31,9 +32,9 @@ class VISModel(BaseModel):
     """Whether the result of a frame depends on this and earlier frames only."""
 
     def __init__(self, data_preprocessor: dict | None = None, init_cfg: Any = None) -> None:
-        super().__init__(
-            data_preprocessor or {"type": "visbench.ClipPreprocessor"}, init_cfg=init_cfg
-        )
+        # MMEngine would look in its own registry, which finds visbench only as the default scope.
+        preprocessor = MODELS.build(data_preprocessor or {"type": "visbench.ClipPreprocessor"})
+        super().__init__(preprocessor, init_cfg=init_cfg)
 
     @classmethod
     def parameters_without_gradient(cls, config: dict) -> dict[str, str]:

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""InsPro: the registered model and its state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from mmdet.models.dense_heads.condinst_head import MaskFeatModule
+from mmdet.structures import TrackDataSample
+from torch import Tensor
+
+from visbench.models.base import OnlineVISModel
+from visbench.models.inspro.association import (
+    SCORE_REDUCERS,
+    accumulate_scores,
+    best_slots,
+    predict_video,
+    video_scores,
+)
+from visbench.models.inspro.head import Carry, InsProHead
+from visbench.models.inspro.stage import StageOutput
+from visbench.models.inspro.targets import clip_targets
+from visbench.models.layers import boxes_to_original, masks_at_original_size
+from visbench.models.layers.dynamic_masks import upsample_logits
+from visbench.models.state import VideoState
+from visbench.registry import MODELS
+from visbench.structures import Frame, FrameInstances, VideoInfo, VideoTracks, encode_masks
+
+LOGIT_UPSAMPLING = 2
+"""Masks are supervised and turned into probabilities at half the stride of the mask features."""
+
+DECODED_PER_PREDICTION = 3
+"""Masks are decoded for this many slots per reported prediction."""
+
+
+@dataclass
+class InsProState(VideoState):
+    """What InsPro remembers of a video: the pairs, the bank and running class scores per slot.
+
+    Args:
+        queries: ``(1, N, C)`` handed to the next frame.
+        proposals: ``(1, N, 4)`` xyxy, divided by the frame's size.
+        bank: Object features ``(1, N, C)`` of the last frames, at most ``bank_size``.
+        totals: ``(N, K)`` class probabilities, summed over frames.
+        counts: ``(N, K)`` frames behind each sum.
+    """
+
+    queries: Tensor = field(default_factory=lambda: torch.empty(0))
+    proposals: Tensor = field(default_factory=lambda: torch.empty(0))
+    bank: list[Tensor] = field(default_factory=list)
+    totals: Tensor = field(default_factory=lambda: torch.empty(0))
+    counts: Tensor = field(default_factory=lambda: torch.empty(0))
+
+
+@MODELS.register_module()
+class InsPro(OnlineVISModel):
+    """Online video instance segmentation by propagating queries and proposals.
+
+    The identity of an object is the index of its slot; there is neither a score filter nor
+    non-maximum suppression nor a tracker.
+
+    Args:
+        backbone: Backbone config.
+        neck: Config of a feature pyramid with the strides of ``head.strides``.
+        head: Config of an :class:`InsProHead`.
+        mask_branch: Arguments of MMDetection's ``MaskFeatModule``; ``norm_cfg`` chooses the
+            normalisation, its ``mask_stride`` and ``out_channels`` size the dynamic mask network.
+        criterion: Config of an :class:`InsProCriterion`.
+        test_cfg: ``top_k`` (reported (slot, class) pairs, 10), ``score_reduce`` (``mean_all``,
+            ``mean_present`` or ``max``), ``frame_score_thr`` (no mask in frames in which the
+            slot's class is less probable, 0), ``mask_thr`` (0.5).
+        data_preprocessor: Config of a ClipPreprocessor.
+        init_cfg: Initialisation config of MMEngine.
+
+    Raises:
+        ValueError: If ``test_cfg`` has an unknown field or value.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        head: dict,
+        mask_branch: dict,
+        criterion: dict | None = None,
+        test_cfg: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: Any = None,
+    ) -> None:
+        super().__init__(data_preprocessor, init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.neck = MODELS.build(neck)
+        self.mask_branch = MaskFeatModule(**mask_branch)
+        mask_head = {
+            "in_channels": self.mask_branch.out_channels,
+            "stride": self.mask_branch.mask_stride,
+            **head.get("mask_head", {}),
+        }
+        self.head: InsProHead = MODELS.build({**head, "mask_head": mask_head})
+        self.criterion = MODELS.build(criterion or {"type": "visbench.InsProCriterion"})
+        self.test_cfg = _check_test_cfg(test_cfg or {})
+
+    @classmethod
+    def parameters_without_gradient(cls, config: dict) -> dict[str, str]:
+        """Return parameters that need no gradient; see :class:`~visbench.models.VISModel`."""
+        head = config["head"]
+        reasons = {
+            "intra-query attention is off (bank_size=1)": head.get("bank_size", 18) == 1,
+            "queries are not handed on": not head.get("propagate_query", True),
+            "queries are detached between frames": head.get("detach_query_between_frames", False),
+        }
+        reason = ", ".join(text for text, applies in reasons.items() if applies)
+        return {"head.intra_query.epsilon.weight": reason} if reason else {}
+
+    def extract(self, images: Tensor) -> tuple[Sequence[Tensor], Tensor]:
+        """Return the pyramid and the mask features of frames ``(F, 3, H, W)``."""
+        features = self.neck(self.backbone(images))
+        return features, self.mask_branch(features)
+
+    def loss(self, inputs: Tensor, data_samples: list[TrackDataSample]) -> dict:
+        """Return the losses of a batch of clips, frames in temporal order.
+
+        Args:
+            inputs: ``(B, T, 3, H, W)`` normalised frames, zero-padded.
+            data_samples: B samples of T frames with ``gt_instances``.
+
+        Returns:
+            ``loss_cls``, ``loss_l1``, ``loss_giou``, ``loss_dedup``, ``loss_dice``, ``loss_mask``.
+        """
+        features, mask_features = self.extract(inputs.transpose(0, 1).flatten(0, 1))
+        stride = self.head.mask_head.stride // LOGIT_UPSAMPLING
+        targets = clip_targets(data_samples, stride, inputs.device)
+        outputs = self.head(features, targets.whwh, len(inputs))
+        slots = self.criterion.match(outputs, targets)
+        losses = self.criterion.box_losses(outputs, targets, slots)
+        supervised = torch.zeros_like(slots, dtype=torch.bool)
+        supervised[self.head.mask_stages] = True
+        stage, index = ((slots >= 0) & supervised).nonzero(as_tuple=True)
+        frame, slot = targets.frame[index], slots[stage, index]
+        logits = self.head.mask_logits(
+            mask_features,
+            outputs.features[stage, frame, slot],
+            outputs.boxes[stage, frame, slot],
+            frame,
+            stage,
+        )
+        weight = self.criterion.frame_weights(targets)[frame]
+        if len(index) == 0:
+            # Distributed training wants every parameter in the graph of every process.
+            zero = (mask_features.sum() + logits.sum()) * 0
+            return {**losses, "loss_dice": zero, "loss_mask": zero}
+        logits = upsample_logits(logits, LOGIT_UPSAMPLING)
+        return {**losses, **self.criterion.mask_losses(logits, targets.masks[index], weight)}
+
+    def start(self, video: VideoInfo) -> InsProState:
+        """Return the learned pairs, an empty bank and no scores."""
+        carry = self.head.start(1)
+        scores = carry.queries.new_zeros((self.head.num_queries, self.head.num_classes))
+        return InsProState(
+            video,
+            queries=carry.queries.detach(),
+            proposals=carry.proposals.detach(),
+            totals=scores,
+            counts=scores.clone(),
+        )
+
+    @torch.no_grad()
+    def step(self, frame: Frame, state: InsProState) -> FrameInstances:
+        """Process the next prepared frame; ids of the instances are slots.
+
+        Masks are decoded for the slots whose running score is among the best
+        ``3 * top_k``; a slot that joins them later has no mask before.
+        """
+        features, mask_features = self.extract(frame.image[None])
+        height, width = frame.valid_size
+        whwh = frame.image.new_tensor([[width, height, width, height]])
+        carry = Carry(state.queries, state.proposals, state.bank)
+        boxes = carry.proposals * whwh[:, None]
+        output = self.head.forward_frame(features, carry.queries, boxes, whwh)[-1]
+        state.queries, state.proposals, state.bank = self.head.hand_over(output, carry, whwh)
+        probabilities = output.logits[0].float().sigmoid()
+        state.totals, state.counts = accumulate_scores(
+            state.totals,
+            state.counts,
+            probabilities,
+            self.test_cfg["frame_score_thr"],
+            self.test_cfg["score_reduce"],
+        )
+        slots, labels, scores = self._emitted(state, probabilities)
+        logits = self._decode(mask_features, output, slots)
+        masks = masks_at_original_size(
+            logits,
+            self.head.mask_head.stride // LOGIT_UPSAMPLING,
+            frame.valid_size,
+            frame.original_size,
+            self.test_cfg["mask_thr"],
+        )
+        reported = self.head.reported_boxes(output.boxes, whwh)[0, slots].float()
+        instances = FrameInstances(
+            slots,
+            labels,
+            scores,
+            boxes_to_original(reported, frame.scale_factor),
+            encode_masks(masks),
+        )
+        state.recorder.add(frame.index, instances)
+        return instances
+
+    def finish(self, state: InsProState) -> VideoTracks:
+        """Report the best ``top_k`` (slot, class) pairs of the whole video."""
+        scores = video_scores(state.totals, state.counts)
+        slots, predictions = predict_video(scores, state.recorder.ids, self.test_cfg["top_k"])
+        video = VideoInfo(**{**vars(state.video), "length": state.recorder.num_frames})
+        return VideoTracks(video, state.recorder.tracks(slots), predictions)
+
+    def forward_frames(self, images: Tensor) -> dict[str, Tensor]:
+        """Run the network on frames, each as the first of a video.
+
+        Args:
+            images: ``(F, 3, H, W)`` normalised frames.
+
+        Returns:
+            ``logits (F, N, K)``, ``boxes (F, N, 4)``, and ``masks (F * n, h, w)``: logits of the
+            ``n = min(N, 3 * top_k)`` best slots of each frame.
+        """
+        features, mask_features = self.extract(images)
+        height, width = images.shape[-2:]
+        whwh = images.new_tensor([[width, height, width, height]]).expand(len(images), -1)
+        carry = self.head.start(len(images))
+        boxes = carry.proposals * whwh[:, None]
+        output = self.head.forward_frame(features, carry.queries, boxes, whwh)[-1]
+        number = min(self.head.num_queries, DECODED_PER_PREDICTION * self.test_cfg["top_k"])
+        slots = torch.stack([best_slots(logits, number) for logits in output.logits])
+        frames = torch.arange(len(images), device=images.device).repeat_interleave(number)
+        masks = self.head.mask_logits(
+            mask_features,
+            output.features[frames, slots.flatten()],
+            output.boxes[frames, slots.flatten()],
+            frames,
+        )
+        return {"logits": output.logits, "boxes": output.boxes, "masks": masks}
+
+    def _emitted(self, state: InsProState, probabilities: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return slots, labels and frame scores of what is emitted in a frame."""
+        running = video_scores(state.totals, state.counts)
+        slots = best_slots(running, DECODED_PER_PREDICTION * self.test_cfg["top_k"])
+        labels = running[slots].argmax(dim=1)
+        scores = probabilities[slots, labels]
+        present = scores >= self.test_cfg["frame_score_thr"]
+        return slots[present], labels[present], scores[present]
+
+    def _decode(self, mask_features: Tensor, output: StageOutput, slots: Tensor) -> Tensor:
+        """Return mask logits ``(n, h, w)`` of slots of a single frame."""
+        logits = self.head.mask_logits(
+            mask_features,
+            output.features[0, slots],
+            output.boxes[0, slots],
+            torch.zeros_like(slots),
+        )
+        return upsample_logits(logits, LOGIT_UPSAMPLING)
+
+
+def _check_test_cfg(given: dict) -> dict[str, Any]:
+    defaults = {"top_k": 10, "score_reduce": "mean_all", "frame_score_thr": 0.0, "mask_thr": 0.5}
+    unknown = sorted(set(given) - set(defaults))
+    if unknown:
+        raise ValueError(f"test_cfg has unknown fields {unknown}; it knows {sorted(defaults)}")
+    values = {**defaults, **given}
+    if values["score_reduce"] not in SCORE_REDUCERS:
+        raise ValueError(
+            f"score_reduce={values['score_reduce']!r} is not one of {sorted(SCORE_REDUCERS)}"
+        )
+    if values["top_k"] < 1:
+        raise ValueError(f"top_k={values['top_k']} must be at least 1")
+    return values

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recurrent head of InsPro."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
+from mmdet.structures.bbox import bbox2roi, bbox_cxcywh_to_xyxy
+from mmengine.model import BaseModule, ModuleList
+from torch import Tensor, nn
+
+from visbench.models.inspro.association import extend_bank
+from visbench.models.inspro.stage import InsProStage, IntraQueryAttention, StageOutput
+from visbench.models.layers import DynamicMaskHead, box_centres, clip_boxes
+from visbench.registry import MODELS
+
+CLIP_MODES = ("handover", "all_stages", "none")
+MASK_STAGES = ("all", "last")
+CONDINST_RANGE = 64 / 56
+"""CondInst's smallest divisor of relative coordinates over the finest scale of RoI levels."""
+
+
+class Carry(NamedTuple):
+    """What one frame hands to the next.
+
+    Attributes:
+        queries: ``(B, N, C)``.
+        proposals: ``(B, N, 4)`` xyxy, divided by the frame's size.
+        bank: Object features ``(B, N, C)`` of the last frames, oldest first.
+    """
+
+    queries: Tensor
+    proposals: Tensor
+    bank: list[Tensor]
+
+
+@MODELS.register_module()
+class InsProHead(BaseModule):
+    """Refine query-proposal pairs frame by frame and hand all of them on.
+
+    Args:
+        num_classes: Number of classes K.
+        num_queries: Number of slots N.
+        num_stages: Number of stages M; they share no weights.
+        channels: Channels C of queries and feature maps.
+        stage: Sizes of a stage, see :class:`InsProStage`.
+        strides: Strides of the feature maps.
+        finest_scale: Side in pixels below whose double a box belongs to the finest map.
+        mask_head: Sizes of the dynamic mask network, see
+            :class:`~visbench.models.layers.DynamicMaskHead`; None for a model without masks.
+        mask_loss_stages: ``all`` or ``last``: which stages generate masks in training.
+        rel_coord_norm: Divisor of relative coordinates: ``roi_level`` (64 pixels for the finest
+            map with the default scale, doubling with the level), ``fixed:<pixels>`` or ``none``.
+        bank_size: Frames T in the feature bank; 1 switches intra-query attention off.
+        eps_dim: 1 or ``channels``, see :class:`IntraQueryAttention`.
+        propagate_query: Whether queries are handed on; otherwise every frame starts afresh.
+        propagate_proposal: The same for proposals.
+        clip_proposals: Where boxes are clipped to the frame: ``handover``, ``all_stages``, ``none``.
+        min_proposal_size: Least side in pixels after clipping. A box of no width could never grow
+            again, since regression is multiplicative.
+        detach_query_between_frames: Stop gradients at the queries handed on. The linear map of the
+            attention then receives none.
+        detach_bank_history: Stop gradients at bank entries of earlier frames.
+        init_cfg: Initialisation config of MMEngine.
+
+    Raises:
+        ValueError: If a mode is unknown or a size below 1.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        num_queries: int = 100,
+        num_stages: int = 6,
+        channels: int = 256,
+        stage: dict | None = None,
+        strides: Sequence[int] = (4, 8, 16, 32),
+        finest_scale: int = 56,
+        mask_head: dict | None = None,
+        mask_loss_stages: str = "all",
+        rel_coord_norm: str = "roi_level",
+        bank_size: int = 18,
+        eps_dim: int = 1,
+        propagate_query: bool = True,
+        propagate_proposal: bool = True,
+        clip_proposals: str = "handover",
+        min_proposal_size: float = 1.0,
+        detach_query_between_frames: bool = False,
+        detach_bank_history: bool = False,
+        init_cfg: Any = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        for name, value in (
+            ("num_queries", num_queries),
+            ("num_stages", num_stages),
+            ("bank_size", bank_size),
+        ):
+            if value < 1:
+                raise ValueError(f"{name}={value} must be at least 1")
+        _check_mode("clip_proposals", clip_proposals, CLIP_MODES)
+        _check_mode("mask_loss_stages", mask_loss_stages, MASK_STAGES)
+        self.num_classes = num_classes
+        self.num_queries = num_queries
+        self.bank_size = bank_size
+        self.propagate_query = propagate_query
+        self.propagate_proposal = propagate_proposal
+        self.clip_proposals = clip_proposals
+        self.min_proposal_size = min_proposal_size
+        self.detach_query = detach_query_between_frames
+        self.detach_bank = detach_bank_history
+        self.init_queries = nn.Embedding(num_queries, channels)
+        self.init_proposals = nn.Embedding(num_queries, 4)
+        self.intra_query = IntraQueryAttention(channels, eps_dim)
+        self.mask_head = DynamicMaskHead(**(mask_head or {}))
+        self.mask_stages = [
+            index
+            for index in range(num_stages)
+            if mask_loss_stages == "all" or index == num_stages - 1
+        ]
+        sizes = {"roi_size": 7, **(stage or {})}
+        self.stages = ModuleList(
+            InsProStage(
+                num_classes,
+                channels,
+                **sizes,
+                mask_parameters=self.mask_head.num_parameters if index in self.mask_stages else 0,
+            )
+            for index in range(num_stages)
+        )
+        self.roi_extractor = SingleRoIExtractor(
+            roi_layer={"type": "RoIAlign", "output_size": sizes["roi_size"], "sampling_ratio": 2},
+            out_channels=channels,
+            featmap_strides=list(strides),
+            finest_scale=finest_scale,
+        )
+        self.fixed_divisor = _fixed_divisor(rel_coord_norm)
+
+    def init_weights(self) -> None:
+        """Start every proposal as the whole frame and every query at random."""
+        super().init_weights()
+        nn.init.normal_(self.init_queries.weight)
+        with torch.no_grad():
+            self.init_proposals.weight[:, :2] = 0.5
+            self.init_proposals.weight[:, 2:] = 1.0
+
+    def start(self, batch_size: int) -> Carry:
+        """Return the learned pairs with which every video or clip starts."""
+        queries = self.init_queries.weight.expand(batch_size, -1, -1)
+        proposals = bbox_cxcywh_to_xyxy(self.init_proposals.weight).expand(batch_size, -1, -1)
+        return Carry(queries, proposals, [])
+
+    def forward_frame(
+        self, features: Sequence[Tensor], queries: Tensor, boxes: Tensor, whwh: Tensor
+    ) -> list[StageOutput]:
+        """Run all stages on one frame of each of B clips.
+
+        Args:
+            features: Maps ``(B, C, h, w)``, finest first.
+            queries: ``(B, N, C)``.
+            boxes: ``(B, N, 4)`` xyxy in pixels; only the first stage passes gradient to them.
+            whwh: ``(B, 4)`` width, height, width, height of the unpadded frames.
+
+        Returns:
+            The output of every stage.
+        """
+        outputs = []
+        for stage in self.stages:
+            rois = self.roi_extractor(features, bbox2roi(list(boxes.detach())))
+            output = stage(rois, queries, boxes)
+            if self.clip_proposals == "all_stages":
+                output = output._replace(
+                    boxes=clip_boxes(output.boxes, whwh, self.min_proposal_size)
+                )
+            outputs.append(output)
+            queries, boxes = output.features, output.boxes.detach()
+        return outputs
+
+    def hand_over(self, output: StageOutput, carry: Carry, whwh: Tensor) -> Carry:
+        """Return what the next frame starts from.
+
+        Args:
+            output: Output of the last stage for the current frame.
+            carry: What the current frame started from.
+            whwh: ``(B, 4)`` size of the unpadded frames.
+        """
+        fresh = self.start(len(whwh))
+        past = [entry.detach() for entry in carry.bank] if self.detach_bank else carry.bank
+        bank = extend_bank(past, output.features, self.bank_size)
+        queries = self.enhance(bank) if self.propagate_query else fresh.queries
+        if self.detach_query:
+            queries = queries.detach()
+        proposals = (
+            self.reported_boxes(output.boxes.detach(), whwh) / whwh[:, None]
+            if self.propagate_proposal
+            else fresh.proposals
+        )
+        return Carry(queries, proposals, bank)
+
+    def enhance(self, bank: Sequence[Tensor]) -> Tensor:
+        """Return the queries for the next frame: Eq. 1, or the newest entry if T is 1."""
+        return bank[-1] if self.bank_size == 1 else self.intra_query(bank)
+
+    def reported_boxes(self, boxes: Tensor, whwh: Tensor) -> Tensor:
+        """Return boxes ``(B, N, 4)`` clipped to their frames, unless clipping is off."""
+        if self.clip_proposals == "none":
+            return boxes
+        return clip_boxes(boxes, whwh, self.min_proposal_size)
+
+    def forward(self, features: Sequence[Tensor], whwh: Tensor, num_clips: int) -> StageOutput:
+        """Run B clips of T frames.
+
+        Args:
+            features: Maps ``(T * B, C, h, w)``, the clips of the first frame first.
+            whwh: ``(T * B, 4)`` size of the unpadded frames.
+            num_clips: B.
+
+        Returns:
+            Outputs of the M stages, stacked: ``(M, T * B, N, ...)``.
+        """
+        carry = self.start(num_clips)
+        maps = zip(*[level.split(num_clips) for level in features], strict=True)
+        outputs = []
+        for levels, size in zip(maps, whwh.split(num_clips), strict=True):
+            stages = self.forward_frame(
+                levels, carry.queries, carry.proposals * size[:, None], size
+            )
+            outputs.append(stages)
+            carry = self.hand_over(stages[-1], carry, size)
+        return StageOutput(
+            *(
+                torch.stack([torch.cat(frames) for frames in zip(*field, strict=True)])
+                for field in zip(*[zip(*stages, strict=True) for stages in outputs], strict=True)
+            )
+        )
+
+    def mask_parameters(self, features: Tensor, stage: Tensor) -> Tensor:
+        """Return the mask parameters of n objects.
+
+        Args:
+            features: ``(n, C)`` object features.
+            stage: ``(n,)`` stage of each, in ascending order.
+        """
+        counts = torch.bincount(stage, minlength=len(self.stages)).tolist()
+        parts = [
+            self.stages[index].controller(part)
+            for index, part in enumerate(features.split(counts))
+            if index in self.mask_stages
+        ]
+        return torch.cat(parts)
+
+    def divisors(self, boxes: Tensor) -> Tensor:
+        """Return the divisor of the relative coordinates of boxes ``(n, 4)``, in pixels."""
+        if self.fixed_divisor is not None:
+            return boxes.new_full((len(boxes),), self.fixed_divisor)
+        rois = torch.cat([boxes.new_zeros(len(boxes), 1), boxes], dim=1)
+        levels = self.roi_extractor.map_roi_levels(rois, self.roi_extractor.num_inputs)
+        return CONDINST_RANGE * self.roi_extractor.finest_scale * 2.0**levels
+
+    def mask_logits(
+        self,
+        mask_features: Tensor,
+        features: Tensor,
+        boxes: Tensor,
+        frame: Tensor,
+        stage: Tensor | None = None,
+    ) -> Tensor:
+        """Return the mask logits of n objects at the stride of the mask features.
+
+        Boxes are detached: masks do not move them.
+
+        Args:
+            mask_features: ``(F, channels, h, w)``.
+            features: ``(n, C)`` object features.
+            boxes: ``(n, 4)`` predicted boxes in pixels.
+            frame: ``(n,)`` row of ``mask_features`` for each object.
+            stage: ``(n,)`` stage of each in ascending order; the last one by default.
+        """
+        if stage is None:
+            stage = torch.full_like(frame, len(self.stages) - 1)
+        boxes = boxes.detach()
+        return self.mask_head(
+            mask_features,
+            self.mask_parameters(features, stage),
+            box_centres(boxes),
+            self.divisors(boxes),
+            frame,
+        )
+
+
+def _fixed_divisor(mode: str) -> float | None:
+    kind, _, pixels = mode.partition(":")
+    if kind == "fixed":
+        return float(pixels)
+    _check_mode("rel_coord_norm", mode, ("roi_level", "none", "fixed:<pixels>"))
+    return 1.0 if mode == "none" else None
+
+
+def _check_mode(field: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{field}={value!r} is not one of {list(allowed)}")

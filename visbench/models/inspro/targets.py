@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ground truth of a batch of clips and its matching with the slots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from mmdet.structures import TrackDataSample
+from torch import Tensor
+
+from visbench.models.inspro.association import (
+    IndependentMatching,
+    TemporallyConsistentMatching,
+)
+
+Matcher = TemporallyConsistentMatching | IndependentMatching
+
+
+@dataclass
+class ClipTargets:
+    """The O visible objects of all frames of B clips of T frames.
+
+    Frames are counted as ``t * B + b``; the objects of a frame are neighbours.
+
+    Args:
+        num_clips: B.
+        whwh: ``(T * B, 4)`` width, height, width, height of the unpadded frames.
+        frame: ``(O,)`` frame of each object.
+        ids: O ids, unique within a frame and constant within a clip.
+        labels: ``(O,)`` classes.
+        boxes: ``(O, 4)`` xyxy in pixels.
+        masks: ``(O, h, w)`` masks, 0 or 1, at the stride of the mask loss.
+    """
+
+    num_clips: int
+    whwh: Tensor
+    frame: Tensor
+    ids: list[int]
+    labels: Tensor
+    boxes: Tensor
+    masks: Tensor
+
+    @property
+    def counts(self) -> Tensor:
+        """Number of objects of every frame, ``(T * B,)``."""
+        return torch.bincount(self.frame, minlength=len(self.whwh))
+
+
+def frame_sizes(samples: Sequence[TrackDataSample], device: torch.device) -> Tensor:
+    """Return ``(T * B, 4)`` sizes (width, height, width, height) of the unpadded frames."""
+    sizes = [
+        (sample[index].img_shape[1], sample[index].img_shape[0])
+        for index in range(len(samples[0]))
+        for sample in samples
+    ]
+    return torch.tensor(sizes, dtype=torch.float32, device=device).repeat(1, 2)
+
+
+def clip_targets(
+    samples: Sequence[TrackDataSample], stride: int, device: torch.device
+) -> ClipTargets:
+    """Collect the visible objects of a batch of clips.
+
+    Args:
+        samples: B samples of T frames in temporal order with ``gt_instances``.
+        stride: Every ``stride``-th pixel of the padded masks is taken, from ``stride // 2`` on.
+        device: Where the tensors go.
+
+    Returns:
+        The objects whose box and mask are not empty.
+    """
+    frames = [sample[index] for index in range(len(samples[0])) for sample in samples]
+    parts = [_visible(frame.gt_instances, stride) for frame in frames]
+    boxes, labels, ids, masks = (list(column) for column in zip(*parts, strict=True))
+    index = torch.arange(len(frames)).repeat_interleave(
+        torch.tensor([len(part) for part in labels])
+    )
+    return ClipTargets(
+        num_clips=len(samples),
+        whwh=frame_sizes(samples, device),
+        frame=index.to(device),
+        ids=torch.cat(ids).tolist(),
+        labels=torch.cat(labels).to(device),
+        boxes=torch.cat(boxes).to(device),
+        masks=torch.from_numpy(np.concatenate(masks)).to(device),
+    )
+
+
+def match_clips(costs: Tensor, targets: ClipTargets, new_matcher: Callable[[], Matcher]) -> Tensor:
+    """Match the objects of every clip in temporal order.
+
+    Args:
+        costs: ``(M, O, N)`` cost of every slot for every object in every stage.
+        targets: The objects.
+        new_matcher: Makes the matcher of one clip.
+
+    Returns:
+        ``(M, O)`` slots, -1 for objects without one, on the device of ``costs``.
+    """
+    table = costs.detach().cpu().numpy().transpose(0, 2, 1)
+    slots = np.full((len(costs), len(targets.ids)), -1, dtype=np.int64)
+    frame = targets.frame.cpu().numpy()
+    bounds = np.searchsorted(frame, np.arange(len(targets.whwh) + 1)).tolist()
+    for clip in range(targets.num_clips):
+        matcher = new_matcher()
+        for index in range(clip, len(targets.whwh), targets.num_clips):
+            objects = slice(bounds[index], bounds[index + 1])
+            slots[:, objects] = matcher.match(targets.ids[objects], table[:, :, objects])
+    return torch.from_numpy(slots).to(costs.device)
+
+
+def _visible(instances: object, stride: int) -> tuple[Tensor, Tensor, Tensor, np.ndarray]:
+    boxes = instances.bboxes.detach().cpu().float()
+    masks = instances.masks.to_ndarray()
+    seen = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1) & torch.from_numpy(masks.any((1, 2)))
+    labels, ids = instances.labels.cpu(), torch.as_tensor(instances.instances_ids).cpu()
+    small = masks[seen.numpy(), stride // 2 :: stride, stride // 2 :: stride]
+    return boxes[seen], labels[seen], ids[seen], small.astype(np.uint8)
