@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drawing of results on frames, overlay videos, contact sheets; without torch and MMDetection."""
+
+from visbench.visualization.overlay import (
+    display_scale,
+    draw_instances,
+    instances_at,
+    side_by_side,
+)
+from visbench.visualization.palette import track_colour
+from visbench.visualization.writer import OverlayWriter, write_overlay_video
+
+__all__ = [
+    "OverlayWriter",
+    "display_scale",
+    "draw_instances",
+    "instances_at",
+    "side_by_side",
+    "track_colour",
+    "write_overlay_video",
+]
