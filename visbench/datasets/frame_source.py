@@ -70,6 +70,7 @@ class FrameSource:
         self.transforms = list(transforms)
         self.look_ahead = look_ahead
         self.name = name
+        self._executors: set[ThreadPoolExecutor] = set()
 
     def __len__(self) -> int:
         if self.length is None:
@@ -120,6 +121,15 @@ class FrameSource:
         except Exception as error:
             raise FrameError(f"frame {index} of video '{self.name}': {error}") from error
 
+    def close(self) -> None:
+        """End the background threads of iterations that were left unfinished.
+
+        Such an iteration cannot be continued; a new one starts at frame 0.
+        """
+        for executor in list(self._executors):
+            executor.shutdown(wait=True, cancel_futures=True)
+        self._executors.clear()
+
     def _indices(self) -> Iterator[int]:
         index = 0
         while self.length is None or index < self.length:
@@ -128,6 +138,7 @@ class FrameSource:
 
     def _read_ahead(self) -> Iterator[Frame]:
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="frame-source")
+        self._executors.add(executor)
         pending: deque[Future[Frame]] = deque()
         try:
             for index in self._indices():
@@ -138,6 +149,7 @@ class FrameSource:
                 yield pending.popleft().result()
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
+            self._executors.discard(executor)
 
 
 def _to_frame(index: int, image: np.ndarray, original: tuple[int, int]) -> Frame:

@@ -45,6 +45,8 @@ class VISDataset(BaseVideoDataset):
         metainfo: ``dict(classes=...)`` to select and order classes by name.
         filter_cfg: For training: ``filter_empty_gt`` (default True) leaves out videos without
             any object, ``min_size`` (default 32) those with a shorter side below it.
+        clip: Frame sampler, such as ``dict(type="visbench.SampleClip", num_frames=3)``; put in
+            front of the pipeline in training, so that configs change it by one field.
         pipeline: Transforms; the per-frame part of it also serves :meth:`get_video`.
         test_mode: Whether items are whole videos in order, nothing filtered.
         look_ahead: Frames that :meth:`get_video` reads in advance.
@@ -64,6 +66,7 @@ class VISDataset(BaseVideoDataset):
         data_prefix: dict[str, str] | None = None,
         metainfo: dict[str, Any] | None = None,
         filter_cfg: dict[str, Any] | None = None,
+        clip: dict[str, Any] | None = None,
         pipeline: Sequence[Any] = (),
         test_mode: bool = False,
         look_ahead: int = 2,
@@ -76,6 +79,7 @@ class VISDataset(BaseVideoDataset):
         self.look_ahead = look_ahead
         if not ann_file:
             ann_file = str(find_annotations(data_root, str(split)).absolute())
+        sampler = [clip] if clip and not test_mode else []
         self._frames_given = bool(data_prefix and data_prefix.get("img_path"))
         super().__init__(
             ann_file=ann_file,
@@ -83,7 +87,7 @@ class VISDataset(BaseVideoDataset):
             data_prefix=dict(data_prefix or {"img_path": ""}),
             metainfo=metainfo,
             filter_cfg=filter_cfg,
-            pipeline=build_transforms(pipeline),
+            pipeline=build_transforms([*sampler, *pipeline]),
             test_mode=test_mode,
             max_refetch=max_refetch,
             **kwargs,

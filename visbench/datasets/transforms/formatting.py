@@ -82,6 +82,8 @@ class PackClip(PackTrackInputs):
             ]
         if self.drop_empty and "gt_bboxes" in results:
             self._drop_empty(results)
+        # MMDetection's heads ask for a scale factor even where nothing was resized.
+        results.setdefault("scale_factor", [(1.0, 1.0)] * len(images))
         packed = super().transform(results)
         packed["inputs"] = [_to_tensor(image) for image in images]
         return packed if self._has_required(packed["data_samples"]) else None
