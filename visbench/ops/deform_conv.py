@@ -196,10 +196,10 @@ def _forward(
     deform_groups: int,
 ) -> Tensor:
     arguments = _full_precision(input, weight, offset, mask, bias)
-    with torch.autocast(input.device.type, enabled=False):
-        return torch.ops.torchvision.deform_conv2d(
-            *arguments, *stride, *padding, *dilation, groups, deform_groups, mask is not None
-        )
+    output: Tensor = torch.ops.torchvision.deform_conv2d(
+        *arguments, *stride, *padding, *dilation, groups, deform_groups, mask is not None
+    )
+    return output
 
 
 def _backward(

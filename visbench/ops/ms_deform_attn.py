@@ -60,10 +60,9 @@ def ms_deform_attn(
         raise ValueError(f"method: {method!r} is unknown; choose one of {', '.join(METHODS)}")
     dtype = torch.promote_types(value.dtype, torch.float32)
     sample = _gather if method == "gather" else _grid_sample
-    with torch.autocast(value.device.type, enabled=False):
-        output = sample(
-            value.to(dtype), shapes, sampling_locations.to(dtype), attention_weights.to(dtype)
-        )
+    output = sample(
+        value.to(dtype), shapes, sampling_locations.to(dtype), attention_weights.to(dtype)
+    )
     return output.to(value.dtype)
 
 
@@ -161,11 +160,10 @@ def _grid_sample(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tens
     for level, (height, width) in enumerate(shapes):
         cells = by_head[..., start : start + height * width]
         start += height * width
-        samples = F.grid_sample(
-            cells.unflatten(-1, (height, width)), grids[:, :, level], align_corners=False
-        )
+        cells = cells.reshape(batch * heads, channels, height, width)
+        samples = F.grid_sample(cells, grids[:, :, level], align_corners=False)
         output = output + (samples * scales[:, None, :, level]).sum(-1)
-    return output.unflatten(0, (batch, heads)).permute(0, 3, 1, 2).flatten(2)
+    return output.view(batch, heads * channels, queries).transpose(1, 2).contiguous()
 
 
 def _gather(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> Tensor:
@@ -174,8 +172,8 @@ def _gather(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -
     rows = _zero_bordered(value, shapes)  # (B, heads, rows, D)
     indices, corner_weights = _CornerWeights.apply(locations, weights, shapes, rows.shape[2])
     rows = rows.flatten(0, 2)
-    indices = indices.view(batch * queries * heads, -1)
-    corner_weights = corner_weights.view(indices.shape)
+    bags = (batch * queries * heads, 4 * weights.shape[3:].numel())
+    indices, corner_weights = indices.reshape(bags), corner_weights.reshape(bags)
     output = F.embedding_bag(indices, rows.detach(), per_sample_weights=corner_weights, mode="sum")
     if rows.requires_grad and torch.is_grad_enabled():
         output = _GradientToRows.apply(output, rows, indices, corner_weights.detach())
@@ -194,9 +192,9 @@ def _zero_bordered(value: Tensor, shapes: Shapes) -> Tensor:
     start = begin = 0
     for height, width in shapes:
         stop, end = start + height * width, begin + (height + 2) * (width + 1)
-        level = rows[:, :, begin:end].unflatten(2, (height + 2, width + 1))
-        cells = value[:, start:stop].unflatten(1, (height, width)).permute(0, 3, 1, 2, 4)
-        level[:, :, 1:-1, 1:] = cells
+        level = rows[:, :, begin:end].view(batch, heads, height + 2, width + 1, channels)
+        cells = value[:, start:stop].reshape(batch, height, width, heads, channels)
+        level[:, :, 1:-1, 1:] = cells.permute(0, 3, 1, 2, 4)
         start, begin = stop, end
     return rows
 

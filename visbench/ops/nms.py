@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor
 
 SOFT_METHODS = {"naive": 0, "linear": 1, "gaussian": 2}
 
-FloatArray = npt.NDArray[np.floating]
+FloatArray = npt.NDArray[Any]
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) -> Tensor:
@@ -39,7 +41,8 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int = 0) ->
         boxes = boxes.float()
         # MMCV compares in float32: an IoU of exactly 0.3 is not greater than a threshold of 0.3.
         threshold = float(np.float32(threshold))
-    return torchvision.ops.nms(boxes, scores.to(boxes.dtype), threshold)
+    keep: Tensor = torchvision.ops.nms(boxes, scores.to(boxes.dtype), threshold)
+    return keep
 
 
 def softnms(
@@ -77,9 +80,10 @@ def softnms(
     _check(boxes, scores, offset)
     if method not in SOFT_METHODS.values():
         raise ValueError(f"method: {method!r} is unknown; choose one of {SOFT_METHODS}")
-    kind = np.float64 if boxes.dtype == torch.float64 else np.float32
-    corners = boxes.detach().cpu().to(torch.float64).numpy().astype(kind)
-    left = scores.detach().cpu().to(torch.float64).numpy().astype(kind)
+    dtype = torch.promote_types(boxes.dtype, torch.float32)
+    corners: FloatArray = boxes.detach().cpu().to(dtype, copy=True).numpy()
+    left: FloatArray = scores.detach().cpu().to(dtype, copy=True).numpy()
+    kind = corners.dtype.type
     order = np.arange(len(corners))
     extent = corners[:, 2:] - corners[:, :2] + kind(offset)
     area = extent[:, 0] * extent[:, 1]
@@ -92,7 +96,8 @@ def softnms(
             corners[first], area[first], corners[first + 1 :], area[first + 1 :], offset
         )
         left[first + 1 :] *= _decay(overlap, method, kind(iou_threshold), kind(sigma))
-        stay = _compact(left[first + 1 :] >= kind(min_score)) + first + 1
+        enough = np.asarray(left[first + 1 :] >= kind(min_score))
+        stay = _compact(enough) + first + 1
         index = np.concatenate([np.arange(first + 1), stay])
         corners, left, area, order = corners[index], left[index], area[index], order[index]
         first += 1
@@ -125,17 +130,20 @@ def _overlap(
     high = np.minimum(box[2:], others[:, 2:])
     extent = np.maximum(high - low + others.dtype.type(offset), 0)
     shared = extent[:, 0] * extent[:, 1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return shared / (box_area + areas - shared)
+    union = box_area + areas - shared
+    overlap: FloatArray = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return overlap
 
 
 def _decay(
     overlap: FloatArray, method: int, iou_threshold: np.floating, sigma: np.floating
 ) -> FloatArray:
     if method == SOFT_METHODS["gaussian"]:
-        return np.exp(-(overlap * overlap) / sigma)
+        lowered: FloatArray = np.exp(-(overlap * overlap) / sigma)
+        return lowered
     lowered = 1 - overlap if method == SOFT_METHODS["linear"] else np.zeros_like(overlap)
-    return np.where(overlap >= iou_threshold, lowered, overlap.dtype.type(1))
+    weight: FloatArray = np.where(overlap >= iou_threshold, lowered, overlap.dtype.type(1))
+    return weight
 
 
 def _compact(stay: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:

@@ -13,6 +13,7 @@ import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
 MAX, AVERAGE = 0, 1
+NO_SAMPLE = -2  # further out than the one cell around the map that still has values
 # Samples held at once while taking maxima: bounds the memory, not the result.
 CHUNK = 2**22
 
@@ -37,7 +38,7 @@ def roi_align_forward(
         rois: Regions (n, 5) as batch index, x1, y1, x2, y2 in image pixels.
         output: Receives the result (n, C, aligned_height, aligned_width).
         argmax_y: For the maximum, receives the row of the winning sample, of the shape of
-            ``output``, in cells; -1 where a region has no sample.
+            ``output``, in cells; -2, which is outside of the map, without sample.
         argmax_x: The same for the column.
         aligned_height: Rows of bins.
         aligned_width: Columns of bins.
@@ -53,16 +54,17 @@ def roi_align_forward(
     features, regions = input.to(dtype), rois.to(dtype)
     bins = (aligned_height, aligned_width)
     if pool_mode == AVERAGE:
-        with torch.autocast(input.device.type, enabled=False):
-            output.copy_(
-                torch.ops.torchvision.roi_align(
-                    features, regions, spatial_scale, *bins, sampling_ratio, aligned
-                )
+        output.copy_(
+            torch.ops.torchvision.roi_align(
+                features, regions, spatial_scale, *bins, sampling_ratio, aligned
             )
+        )
         return
     output.zero_()
-    argmax_y.fill_(-1)
-    argmax_x.fill_(-1)
+    argmax_y.fill_(NO_SAMPLE)
+    argmax_x.fill_(NO_SAMPLE)
+    if not len(rois):
+        return
     start, extent = _region_cells(regions, spatial_scale, aligned)
     samples = _samples_per_bin(extent, bins, sampling_ratio)
     for count in torch.unique(samples, dim=0).tolist():
