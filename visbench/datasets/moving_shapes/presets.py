@@ -32,6 +32,9 @@ class Preset:
         speed: Range of the speed in 1/100 pixel per frame.
         companions: Per cent of objects that circle another one, partly hidden behind it.
         orbit: Range of the distance to the companion in per cent of the sum of both radii.
+        turning: Per cent of companions that pass in front and behind by turns, as on an orbit
+            seen from the side; the others stay in front or behind.
+        wide_orbit: Range of the distance for companions that pass by turns.
         late: Per cent of free objects that come into the frame after the start.
         leave: Per cent of free objects that leave the frame and return.
         look_alikes: Per cent of objects that copy category and colour of an earlier one.
@@ -53,6 +56,8 @@ class Preset:
     speed: tuple[int, int]
     companions: int
     orbit: tuple[int, int]
+    turning: int
+    wide_orbit: tuple[int, int]
     late: int
     leave: int
     look_alikes: int
@@ -68,23 +73,27 @@ class Preset:
 _PRESETS = (
     Preset(
         name="easy", code=0, frames=36, objects=(1, 4), area=(24, 80), speed=(280, 600),
-        companions=10, orbit=(40, 100), late=22, leave=22, look_alikes=0, categories=8,
-        colour_spread=0, colour_gap=40, swing=(5, 25), spin=0, clutter=34,
+        companions=27, orbit=(40, 100), turning=50, wide_orbit=(50, 100), late=22, leave=22,
+        look_alikes=0, categories=8, colour_spread=0, colour_gap=40, swing=(5, 25), spin=0,
+        clutter=34,
     ),
     Preset(
         name="occluded", code=1, frames=36, objects=(4, 8), area=(16, 60), speed=(280, 600),
-        companions=50, orbit=(25, 70), late=25, leave=25, look_alikes=25, categories=8,
-        colour_spread=10, colour_gap=25, swing=(5, 35), spin=4, clutter=34,
+        companions=89, orbit=(20, 60), turning=92, wide_orbit=(58, 102), late=25, leave=25,
+        look_alikes=25, categories=8, colour_spread=10, colour_gap=25, swing=(5, 35), spin=4,
+        clutter=34,
     ),
     Preset(
         name="crowded", code=2, frames=36, objects=(5, 8), area=(16, 45), speed=(280, 600),
-        companions=40, orbit=(30, 80), late=25, leave=25, look_alikes=100, categories=2,
-        colour_spread=5, colour_gap=25, swing=(5, 35), spin=4, clutter=34,
+        companions=78, orbit=(20, 70), turning=90, wide_orbit=(58, 102), late=25, leave=25,
+        look_alikes=100, categories=2, colour_spread=5, colour_gap=25, swing=(5, 35), spin=4,
+        clutter=34,
     ),
     Preset(
         name="long", code=3, frames=500, objects=(8, 15), area=(16, 60), speed=(280, 600),
-        companions=30, orbit=(30, 90), late=70, leave=30, look_alikes=25, categories=8,
-        colour_spread=10, colour_gap=25, swing=(5, 35), spin=4, clutter=34, lifetime=(2, 7),
+        companions=36, orbit=(20, 55), turning=38, wide_orbit=(50, 100), late=70, leave=30,
+        look_alikes=25, categories=8, colour_spread=10, colour_gap=25, swing=(5, 35), spin=4,
+        clutter=34, lifetime=(2, 7),
     ),
 )  # fmt: skip
 

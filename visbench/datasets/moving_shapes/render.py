@@ -10,7 +10,7 @@ are smooth and fast objects slightly blurred. Everything is integer arithmetic.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import cv2
 import numpy as np
@@ -82,7 +82,7 @@ def _window(poses: Poses, index: int) -> _Window | None:
     return _Window(top, bottom, left, right)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _alpha(category: int) -> NDArray[np.uint8]:
     return silhouette(category).astype(np.uint8)
 

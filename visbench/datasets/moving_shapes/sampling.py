@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .draws import Draws
 from .motion import PIXEL, TURN, Motion, Track1D, Wave
@@ -25,6 +25,8 @@ class ObjectSpec:
         texture: Its look.
         motion: Its motion.
         depth: Rank in depth; a larger one is nearer to the camera.
+        turn: For a companion that passes its parent by turns: a wave that is positive while it
+            is in front; otherwise None and ``depth`` decides.
         start: First frame of its life.
         stop: Frame after the last one of its life.
     """
@@ -35,6 +37,7 @@ class ObjectSpec:
     depth: int
     start: int
     stop: int
+    turn: Wave | None = None
 
 
 @dataclass(frozen=True)
@@ -176,13 +179,19 @@ def _companion(
 ) -> ObjectSpec:
     """Draw an object that circles another one and is partly hidden by it, or hides it."""
     radius = _draw_radius(preset, draws, look.category)
-    reach = (radius + parent.motion.radius) * draws.integer(*preset.orbit) // 100
-    flat = reach * draws.integer(40, 100) // 100
-    sways = (_draw_wave(draws, reach, 26, 60), _draw_wave(draws, flat, 26, 60))
+    turning = draws.chance(preset.turning)
+    orbit = draws.integer(*(preset.wide_orbit if turning else preset.orbit))
+    reach = (radius + parent.motion.radius) * orbit // 100
+    flat = reach * (draws.integer(0, 40) if turning else draws.integer(40, 100)) // 100
+    long_way = _draw_wave(draws, reach, 18, 40) if turning else _draw_wave(draws, reach, 26, 60)
+    sways = (long_way, _draw_wave(draws, flat, 26, 60))
     sways = sways if draws.chance(50) else (sways[1], sways[0])
     courses = (parent.motion.x, parent.motion.y)
     motion = _draw_motion(preset, draws, radius, courses, sways, index)
-    return ObjectSpec(look.category, look.texture, motion, depth, parent.start, parent.stop)
+    # A quarter turn ahead: in front or behind change where the distance is largest.
+    turn = replace(long_way, phase=long_way.phase + TURN // 4) if turning else None
+    start, stop = parent.start, parent.stop
+    return ObjectSpec(look.category, look.texture, motion, depth, start, stop, turn)
 
 
 def _draw_motion(

@@ -150,7 +150,16 @@ class Scene:
     def alive(self, index: int) -> list[int]:
         """Return the objects that live in a frame, nearest to the camera first."""
         living = [i for i, spec in enumerate(self.objects) if spec.start <= index < spec.stop]
-        return sorted(living, key=lambda i: -self.objects[i].depth)
+        return sorted(living, key=lambda i: self._nearness(i, index), reverse=True)
+
+    def _nearness(self, number: int, index: int) -> tuple[int, int]:
+        """Return a key that is larger for nearer objects."""
+        spec = self.objects[number]
+        if spec.turn is None:
+            return spec.depth, 0
+        front = int(sine(np.int64(spec.turn.phase + spec.turn.rate * index))) > 0
+        parent = self.objects[spec.motion.parent]
+        return parent.depth, number if front else -number
 
     @cached_property
     def sprites(self) -> list[NDArray[np.uint8]]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import cv2
 import numpy as np
@@ -66,7 +66,7 @@ def _capsule() -> NDArray[np.bool_]:
     return beyond**2 + y**2 <= 220**2
 
 
-@lru_cache(maxsize=None)
+@cache
 def silhouette(category: int) -> NDArray[np.bool_]:
     """Return the silhouette of a category, (128, 128) bool, read-only.
 
@@ -88,7 +88,7 @@ def silhouette(category: int) -> NDArray[np.bool_]:
     return mask
 
 
-@lru_cache(maxsize=None)
+@cache
 def outline(category: int) -> NDArray[np.bool_]:
     """Return the rim of a category's silhouette, ``OUTLINE`` texels wide, read-only."""
     line = np.arange(-OUTLINE, OUTLINE + 1)
@@ -99,7 +99,7 @@ def outline(category: int) -> NDArray[np.bool_]:
     return rim
 
 
-@lru_cache(maxsize=None)
+@cache
 def texel_area(category: int) -> int:
     """Return the number of texels of a category's silhouette."""
     return int(silhouette(category).sum())
