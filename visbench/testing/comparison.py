@@ -124,7 +124,8 @@ def compare_arrays(name: str, golden: Array, ours: Array, tolerance: Tolerance) 
     if one_sided:
         note = _count("values are NaN or infinite on one side", one_sided)
         return ArrayCheck(name, False, float("inf"), float("inf"), note)
-    deviations = np.where(same, 0.0, np.abs(np.where(finite, got - expected, 0.0)))
+    with np.errstate(invalid="ignore"):  # infinity minus infinity, where both agree
+        deviations = np.where(same | ~finite, 0.0, np.abs(got - expected))
     size = np.where(finite, np.abs(expected), 0.0)
     nonzero = size > 0
     exact = tolerance.exact or golden.dtype.kind in "biu"
