@@ -11,15 +11,21 @@ Works alone: numpy, scipy, pycocotools, orjson, Pillow and rich are all it needs
 
 from visbench.evaluation.annotations import Annotations, load_annotations
 from visbench.evaluation.api import evaluate
+from visbench.evaluation.davis_files import evaluate_davis
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.result import EvaluationResult
+from visbench.evaluation.submission import CheckReport, check_results, write_submission
 from visbench.evaluation.video_evaluator import VideoEvaluator
 
 __all__ = [
     "Annotations",
+    "CheckReport",
     "EvaluationResult",
     "InputError",
     "VideoEvaluator",
+    "check_results",
     "evaluate",
+    "evaluate_davis",
     "load_annotations",
+    "write_submission",
 ]

@@ -140,6 +140,7 @@ def load_annotations(
     boxes: bool = False,
     official_bugs: bool = False,
     tolerant: bool = False,
+    source: str = "annotations",
 ) -> Annotations:
     """Read an annotation file.
 
@@ -151,6 +152,7 @@ def load_annotations(
         official_bugs: Accept what only the official evaluator accepts (masks of another size,
             lists of another length).
         tolerant: Leave out annotations with defects and list them in ``notes.skipped``.
+        source: Name of the content for messages, where no path is given.
 
     Returns:
         The file, with all masks checked and measured.
@@ -160,7 +162,7 @@ def load_annotations(
     """
     if isinstance(annotations, Annotations):
         return annotations
-    source, content = "annotations", annotations
+    content = annotations
     if not isinstance(annotations, Mapping):
         source, content = str(annotations), read_json(Path(annotations))
     if not isinstance(content, Mapping):

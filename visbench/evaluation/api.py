@@ -3,16 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from visbench.evaluation.annotations import Annotations
+from visbench.evaluation.annotations import Annotations, load_annotations
+from visbench.evaluation.davis_files import evaluate_davis
+from visbench.evaluation.errors import InputError
+from visbench.evaluation.metrics import METRICS
 from visbench.evaluation.result import EvaluationResult
 from visbench.evaluation.results import Prediction, iterate_results
-from visbench.evaluation.video_evaluator import VideoEvaluator
+from visbench.evaluation.streams import read_json
+from visbench.evaluation.video_evaluator import VideoEvaluator, metric_names
 
-__all__ = ["evaluate"]
+__all__ = ["ALL_METRICS", "evaluate"]
+
+ALL_METRICS = (*METRICS, "davis", "all")
 
 _LARGEST_GROUP = 256
 
@@ -24,6 +31,7 @@ def evaluate(
     class_agnostic: bool = False,
     official_bugs: bool = False,
     tolerant: bool = False,
+    progress: Callable[[int], object] | None = None,
 ) -> EvaluationResult:
     """Evaluate a results file.
 
@@ -31,14 +39,18 @@ def evaluate(
     compared; results that keep the tracks of a video together are evaluated fastest.
 
     Args:
-        annotations: Annotation file (json or json.gz), or its content.
-        results: Results (json, json.gz or a submission zip), or a list of records.
-        metric: One or several of ``youtube_vis``, ``ovis`` and ``imagenet_vid``.
-        class_agnostic: Put all categories of a video in one pool.
-        official_bugs: Reproduce the numbers of the official evaluator where they are wrong:
+        annotations: Annotation file (json or json.gz), or its content. For ``davis`` a folder
+            with one sub-folder of palette PNGs per sequence.
+        results: Results (json, json.gz or a submission zip), or a list of records. For ``davis``
+            a folder like that of the annotations.
+        metric: One or several of ``youtube_vis``, ``ovis`` and ``imagenet_vid``; or ``davis``; or
+            ``all`` for whatever the two inputs allow.
+        class_agnostic: Put all categories of a video in one pool (not for ``davis``).
+        official_bugs: Reproduce the numbers of the official evaluators where they are wrong:
             annotation id 0 is never found, lists of another length are cut, frames with masks of
-            another size are left out.
-        tolerant: Leave out records with defects and list them in the result.
+            another size are left out; DAVIS counts missing labels as objects.
+        tolerant: Leave out records (DAVIS: sequences) with defects and list them in the result.
+        progress: Called with the number of predictions compared so far (not for ``davis``).
 
     Returns:
         The numbers (fractions, -1 where undefined), arrays, warnings and skipped records.
@@ -47,7 +59,13 @@ def evaluate(
         InputError: The input has a defect; the message names file, record and field.
         ValueError: The metric does not exist.
     """
+    if metric == "davis" or (metric == "all" and _is_folder(annotations)):
+        return _evaluate_folders(annotations, results, official_bugs, tolerant)
+    if metric != "all":
+        metric_names(metric)
     source, records = iterate_results(results)
+    if metric == "all":
+        metric, annotations, records = _applicable(annotations, records, official_bugs, tolerant)
     evaluator = VideoEvaluator(
         annotations,
         metric,
@@ -58,7 +76,75 @@ def evaluate(
     )
     for group in _groups(evaluator.reader.read_all(records)):
         evaluator.add(group)
+        if progress is not None:
+            progress(evaluator.reader.count)
     return evaluator.compute()
+
+
+def _is_folder(value: Any) -> bool:
+    return isinstance(value, (str, Path)) and Path(value).is_dir()
+
+
+def _evaluate_folders(
+    annotations: Any, results: Any, official_bugs: bool, tolerant: bool
+) -> EvaluationResult:
+    for value in (annotations, results):
+        if not isinstance(value, (str, Path)):
+            raise InputError("davis", "", "", f"takes two folders, found {type(value).__name__}")
+    return evaluate_davis(annotations, results, official_bugs=official_bugs, tolerant=tolerant)
+
+
+def _applicable(
+    annotations: str | Path | Mapping[str, Any] | Annotations,
+    records: Iterator[Any],
+    official_bugs: bool,
+    tolerant: bool,
+) -> tuple[list[str], Annotations, Iterator[Any]]:
+    """Return the metrics that annotations and results have the fields for.
+
+    Raises:
+        InputError: There are none.
+    """
+    if isinstance(annotations, Annotations):
+        raise InputError(
+            annotations.source, "", "", "metric 'all' needs the file, not loaded annotations"
+        )
+    source, content = "annotations", annotations
+    if not isinstance(annotations, Mapping):
+        source, content = str(annotations), read_json(Path(annotations))
+    truth = _field_names(content, "annotations")
+    first = next(records, None)
+    found = set(first) if isinstance(first, Mapping) else truth
+    chosen = []
+    if "segmentations" in truth & found:
+        chosen = ["youtube_vis", "ovis"] if "occlusion" in truth else ["youtube_vis"]
+    if "bboxes" in truth & found:
+        chosen.append("imagenet_vid")
+    kinds = {METRICS[name].tracks for name in chosen}
+    loaded = load_annotations(
+        content,
+        masks="masks" in kinds,
+        boxes="boxes" in kinds,
+        official_bugs=official_bugs,
+        tolerant=tolerant,
+        source=source,
+    )
+    loaded.require_tracks()
+    if not chosen:
+        raise InputError(
+            source, "", "", "annotations and results share neither 'segmentations' nor 'bboxes'"
+        )
+    return chosen, loaded, records if first is None else chain([first], records)
+
+
+def _field_names(content: Any, name: str) -> set[str]:
+    """Return the fields that every record has (and ``occlusion`` if any record has it)."""
+    records = content.get(name) if isinstance(content, Mapping) else None
+    fields = [set(record) for record in records or [] if isinstance(record, Mapping)]
+    if not fields:
+        return {"segmentations"}
+    every = set.intersection(*fields)
+    return every | ({"occlusion"} & set.union(*fields))
 
 
 def _groups(predictions: Iterator[Prediction]) -> Iterator[list[Prediction]]:

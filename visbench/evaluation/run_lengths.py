@@ -170,7 +170,10 @@ def compress_runs(counts: Sequence[int] | Int64, height: int, width: int) -> byt
     Raises:
         MaskError: A run is no non-negative integer, or the runs do not fill the image.
     """
-    runs: npt.NDArray[Any] = np.asarray(counts)
+    try:
+        runs: npt.NDArray[Any] = np.asarray(counts)
+    except ValueError:
+        runs = np.zeros((0, 0))
     if runs.ndim != 1 or runs.dtype.kind not in "iu":
         raise MaskError(0, "'counts' must be a list of integers")
     if len(runs) == 0 or runs.min() < 0:

@@ -81,9 +81,12 @@ class VideoEvaluator:
         self.class_agnostic = class_agnostic
         self.official_bugs = official_bugs
         self.kinds: list[str] = sorted({METRICS[name].tracks for name in self.metrics})
-        wants = {"masks": "masks" in self.kinds, "boxes": "boxes" in self.kinds}
         self.annotations = load_annotations(
-            annotations, **wants, official_bugs=official_bugs, tolerant=tolerant
+            annotations,
+            masks="masks" in self.kinds,
+            boxes="boxes" in self.kinds,
+            official_bugs=official_bugs,
+            tolerant=tolerant,
         )
         self.annotations.require_tracks()
         self._check_kinds()
@@ -92,7 +95,8 @@ class VideoEvaluator:
         self.reader = ResultReader(
             self.annotations,
             source,
-            **wants,
+            masks="masks" in self.kinds,
+            boxes="boxes" in self.kinds,
             official_bugs=official_bugs,
             tolerant=tolerant,
             notes=self.notes,

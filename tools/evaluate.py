@@ -1,0 +1,158 @@
+#!/usr/bin/env python
+# SPDX-License-Identifier: Apache-2.0
+"""Score the results of any video instance segmentation method, or check them for submission."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from visbench.evaluation import EvaluationResult, InputError, check_results, evaluate
+from visbench.evaluation.api import ALL_METRICS
+
+EXAMPLES = """\
+examples:
+  evaluate.py valid.json results.json
+      AP, AP50, AP75, APs/m/l, AR1/10/100, ARs/m/l as the official YouTube-VIS evaluator has them
+  evaluate.py valid_ovis.json submission.zip --metric ovis --out metrics.json
+      the same and AP/AR at light, medium and heavy occlusion; numbers also as fractions in a file
+  evaluate.py val_boxes.json boxes.json.gz --metric imagenet_vid
+      AP of box sequences: records have bboxes ([x, y, width, height] or null) for segmentations
+  evaluate.py DAVIS/Annotations_unsupervised/480p my_masks/ --metric davis
+      J&F; both are folders with one sub-folder of palette PNGs per sequence
+  evaluate.py --check submission.zip --against valid.json
+      validate a file before it is sent to a server; the annotation file needs no ground truth
+
+RESULTS is a list of {"video_id", "category_id", "score", "segmentations"}, one entry per predicted
+track, with one compressed RLE of the original frame size, or null, per frame of the video; json,
+json.gz, or a zip that holds results.json. Numbers on the terminal are points (0 to 100), those in
+the file of --out are fractions, -1 where nothing is defined.
+
+exit code: 0 if everything went well, 1 if --check found problems, 2 for input that cannot be used
+"""
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("annotations", nargs="?", metavar="ANN", help="annotation file (or folder)")
+    parser.add_argument("results", nargs="?", metavar="RESULTS", help="results file (or folder)")
+    parser.add_argument(
+        "--metric",
+        choices=ALL_METRICS,
+        default="youtube_vis",
+        help="what to compute; 'all' is whatever the fields of both files allow "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--out", metavar="FILE", help="write the numbers as JSON")
+    parser.add_argument("--table", action="store_true", help="also print the AP of each category")
+    parser.add_argument(
+        "--class-agnostic", action="store_true", help="put all categories of a video in one pool"
+    )
+    parser.add_argument(
+        "--official-bugs",
+        action="store_true",
+        help="reproduce the numbers of the official evaluators where they are wrong (annotation id "
+        "0, lists or masks of another size, missing labels in DAVIS)",
+    )
+    parser.add_argument(
+        "--tolerant",
+        action="store_true",
+        help="leave out records with defects and list them, where the default is to stop",
+    )
+    parser.add_argument("--check", metavar="RESULTS", help="check results instead of scoring them")
+    parser.add_argument("--against", metavar="ANN", help="annotation file for --check")
+    options = parser.parse_args(arguments)
+    if options.check is None:
+        if options.against is not None:
+            parser.error("--against goes with --check")
+        if options.results is None:
+            parser.error("ANN and RESULTS are needed (or --check RESULTS --against ANN)")
+    elif options.annotations is not None:
+        parser.error("--check takes the results itself: --check RESULTS --against ANN")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the tool and return its exit code."""
+    options = parse_arguments(arguments)
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        return check(options, errors) if options.check else score(options, errors)
+    except (InputError, OSError) as error:
+        errors.print(f"[bold red]error:[/] {escape(str(error))}")
+        return 2
+
+
+def score(options: argparse.Namespace, errors: Console) -> int:
+    """Evaluate, print the tables and write the numbers."""
+    out = None if options.out is None else Path(options.out)
+    if out is not None and not out.parent.is_dir():
+        raise InputError("--out", "", "", f"folder {out.parent} does not exist", "Create it first")
+    with show_progress(errors) as progress:
+        result = evaluate(
+            options.annotations,
+            options.results,
+            options.metric,
+            class_agnostic=options.class_agnostic,
+            official_bugs=options.official_bugs,
+            tolerant=options.tolerant,
+            progress=progress,
+        )
+    report(result, errors)
+    console = Console(highlight=False)
+    for table in result.tables(per_category=options.table):
+        console.print(table)
+    if out is not None:
+        out.write_bytes(orjson.dumps(result.to_dict(), option=orjson.OPT_INDENT_2) + b"\n")
+        console.print(f"numbers written to {out}", markup=False)
+    return 0
+
+
+@contextmanager
+def show_progress(console: Console) -> Iterator[Callable[[int], object]]:
+    """Show the number of predictions done while it lasts, on a terminal only."""
+    columns = SpinnerColumn(), TextColumn("{task.completed:.0f} predictions"), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as p:
+        task = p.add_task("", total=None)
+        yield lambda count: p.update(task, completed=count)
+
+
+def report(result: EvaluationResult, errors: Console) -> None:
+    """Print warnings and skipped records."""
+    for warning in result.warnings:
+        errors.print(f"[yellow]warning:[/] {escape(warning)}")
+    for skipped in result.skipped:
+        errors.print(f"[yellow]skipped:[/] {escape(skipped)}")
+
+
+def check(options: argparse.Namespace, errors: Console) -> int:
+    """Check results and print what is wrong with them."""
+    found = check_results(options.check, options.against)
+    for warning in found.warnings:
+        errors.print(f"[yellow]warning:[/] {escape(warning)}")
+    for problem in found.problems:
+        errors.print(f"[red]problem:[/] {escape(problem)}")
+    verdict = "[green]fit for submission[/]" if found.passed else "[red]not fit for submission[/]"
+    Console(highlight=False).print(
+        f"{escape(found.source)}: {found.records} records of {found.videos} videos, "
+        f"{len(found.problems)} problems: {verdict}",
+        soft_wrap=True,
+    )
+    if options.against is None:
+        errors.print("without --against ids, lengths and mask sizes were not checked")
+    return 0 if found.passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
