@@ -39,8 +39,8 @@ class Draw(int):
         draw.seed = seed
         return draw
 
-    def __getnewargs__(self) -> tuple[int, int, int]:
-        return int(self), self.number, self.seed
+    def __reduce__(self) -> tuple[type[Draw], tuple[int, int, int]]:
+        return Draw, (int(self), self.number, self.seed)
 
     def __sub__(self, other: int) -> Draw:
         return Draw(int(self) - int(other), self.number, self.seed)

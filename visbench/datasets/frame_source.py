@@ -11,13 +11,14 @@ from typing import Any
 
 import mmcv.transforms
 import numpy as np
+import numpy.typing as npt
 import torch
 from mmcv.transforms import TransformBroadcaster
 
 from visbench.registry import TRANSFORMS
 from visbench.structures import Frame, VideoInfo
 
-Reader = Callable[[int], np.ndarray]
+Reader = Callable[[int], "npt.NDArray[np.uint8]"]
 """Returns frame ``index`` as a ``(h, w, 3)`` uint8 BGR array; raises :class:`EndOfVideo`."""
 
 
@@ -152,7 +153,7 @@ class FrameSource:
             self._executors.discard(executor)
 
 
-def _to_frame(index: int, image: np.ndarray, original: tuple[int, int]) -> Frame:
+def _to_frame(index: int, image: npt.NDArray[Any], original: tuple[int, int]) -> Frame:
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=2)
     tensor = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

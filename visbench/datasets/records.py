@@ -11,6 +11,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from visbench.datasets.annotations import video_name
+from visbench.evaluation.run_lengths import MaskError, compress_runs, measure
 
 
 def video_records(
@@ -72,8 +73,8 @@ def track_record(
 ) -> dict[str, Any]:
     """Return one object's usable frames in compact form.
 
-    A frame is usable if it has a mask (where the file has masks), a box of at least one pixel in
-    both directions that touches the image, and an area above 0, as in MMDetection's
+    A frame is usable if it has a mask with an area above 0 (where the file has masks) and a box of
+    at least one pixel in both directions that touches the image, as in MMDetection's
     ``BaseVideoDataset``. A missing box is taken from the mask.
 
     Args:
@@ -87,24 +88,25 @@ def track_record(
         ``(k, 4)`` xyxy and ``masks`` (k times RLE strings or polygons; None for boxes only).
 
     Raises:
-        ValueError: If a list is not as long as the video or a mask has another size.
+        ValueError: If a list is not as long as the video, or a mask is damaged or has another
+            size.
     """
     length, size = len(video["file_names"]), (int(video["height"]), int(video["width"]))
-    masks, boxes = annotation.get("segmentations"), annotation.get("bboxes")
+    boxes, masks = annotation.get("bboxes"), annotation.get("segmentations")
     for field, values in (("segmentations", masks), ("bboxes", boxes)):
         if values is not None and len(values) != length:
             raise ValueError(
                 f"{where}: field '{field}' has {len(values)} entries, its video {length} frames; "
                 "run tools/check_dataset.py on the file"
             )
-    kept: list[tuple[int, Any, Any]] = []
+    if masks is not None:
+        masks = _compact_masks(masks, size, where)
+    kept = []
     for index in range(length):
-        mask = None if masks is None else _compact(masks[index], size, f"{where}, frame {index}")
-        if masks is not None and mask is None:
-            continue
-        box = _usable_box(None if boxes is None else boxes[index], mask, size)
-        if box is not None:
-            kept.append((index, box, mask))
+        mask = None if masks is None else masks[index]
+        if masks is None or mask is not None:
+            box = _usable_box(None if boxes is None else boxes[index], mask, size)
+            kept += [(index, box, mask)] if box is not None else []
     return {
         "id": int(annotation["id"]),
         "label": label,
@@ -115,33 +117,54 @@ def track_record(
     }
 
 
-def _compact(mask: Any, size: tuple[int, int], where: str) -> str | list[Any] | None:
-    """Return RLE strings or polygons; None if absent."""
-    if not mask:
-        return None
-    if isinstance(mask, list):
-        return mask
-    if tuple(mask["size"]) != size:
+def _compact_masks(
+    masks: Sequence[Any], size: tuple[int, int], where: str
+) -> list[str | list[Any] | None]:
+    """Return RLE strings or polygons; None where absent or without any pixel."""
+    compact: list[Any] = [mask if isinstance(mask, list) and mask else None for mask in masks]
+    frames = [index for index, mask in enumerate(masks) if mask and not isinstance(mask, list)]
+    try:
+        strings = [_rle_string(masks[index], size) for index in frames]
+        areas, strings = measure(strings, np.full(len(strings), size[0] * size[1]))
+    except MaskError as error:
+        frame = next(index for index in frames if _is_damaged(masks[index], size))
         raise ValueError(
-            f"{where}: the mask's size {list(mask['size'])} is not the video's {list(size)} "
-            "(height, width); masks must have the size of the frames"
+            f"{where}, frame {frame}: field 'segmentations': {error.problem}; run "
+            "tools/check_dataset.py on the file"
+        ) from error
+    for index, area, string in zip(frames, areas.tolist(), strings, strict=True):
+        # MMDetection's loader takes masks with counts of type bytes for invalid ones.
+        compact[index] = string.decode("ascii") if area else None
+    return compact
+
+
+def _rle_string(mask: Mapping[str, Any], size: tuple[int, int]) -> bytes:
+    if tuple(mask["size"]) != size:
+        raise MaskError(
+            0,
+            f"the mask's size {list(mask['size'])} is not the video's {list(size)} (height, "
+            "width); masks must have the size of the frames",
         )
     if isinstance(mask["counts"], list):
-        mask = mask_utils.frPyObjects(dict(mask), *size)
+        return compress_runs(mask["counts"], *size)
     counts = mask["counts"]
-    # MMDetection's loader takes masks with counts of type bytes for invalid ones.
-    return counts if isinstance(counts, str) else counts.decode("ascii")
+    return counts.encode("utf-8") if isinstance(counts, str) else bytes(counts)
+
+
+def _is_damaged(mask: Mapping[str, Any], size: tuple[int, int]) -> bool:
+    try:
+        measure([_rle_string(mask, size)], np.array([size[0] * size[1]]))
+    except MaskError:
+        return True
+    return False
 
 
 def _usable_box(
     box: Sequence[float] | None, mask: str | list[Any] | None, size: tuple[int, int]
 ) -> list[float] | None:
     height, width = size
-    if isinstance(mask, str):
-        rle = {"size": list(size), "counts": mask}
-        if mask_utils.area(rle) == 0:
-            return None
-        box = mask_utils.toBbox(rle).tolist() if box is None else box
+    if box is None and isinstance(mask, str):
+        box = mask_utils.toBbox({"size": list(size), "counts": mask}).tolist()
     if box is None:
         return None
     x, y, w, h = box

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sized
 
 import numpy as np
+import numpy.typing as npt
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import Sampler
 
@@ -52,7 +53,7 @@ class SeededClipSampler(Sampler):
             yield Draw(int(order[number % self.size]), number, self.seed)
             number += self.world_size
 
-    def _order(self, epoch: int) -> np.ndarray:
+    def _order(self, epoch: int) -> npt.NDArray[np.int64]:
         if not self.shuffle:
             return np.arange(self.size)
         return np.random.default_rng((self.seed, epoch)).permutation(self.size)

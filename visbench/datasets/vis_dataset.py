@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,11 @@ class VISDataset(BaseVideoDataset):
             "video_length": len(images),
             "images": images,
         }
+
+    def iter_records(self) -> Iterator[dict[str, Any]]:
+        """Yield the compact record of every video; see :mod:`visbench.datasets.records`."""
+        for index in range(len(self)):
+            yield super().get_data_info(index)
 
     def __getitem__(self, idx: Any) -> dict[str, Any]:
         """Return a training sample, or in test mode a whole video, through the pipeline.

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from mmdet.datasets.transforms import PackTrackInputs
 from mmdet.structures.bbox import get_box_tensor
@@ -113,7 +114,7 @@ class PackClip(PackTrackInputs):
         )
 
 
-def not_empty(boxes: Any, masks: Any | None) -> np.ndarray:
+def not_empty(boxes: Any, masks: Any | None) -> npt.NDArray[np.int64]:
     """Return the indices of objects whose box and mask both have an area.
 
     Args:
@@ -130,5 +131,5 @@ def not_empty(boxes: Any, masks: Any | None) -> np.ndarray:
     return np.flatnonzero(keep)
 
 
-def _to_tensor(image: np.ndarray) -> torch.Tensor:
+def _to_tensor(image: npt.NDArray[Any]) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

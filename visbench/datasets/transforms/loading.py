@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import mmcv
 from mmcv.transforms import LoadImageFromFile
 from mmengine import fileio
-from PIL import Image
 
+from visbench.datasets.check_images import require_decodable
 from visbench.datasets.frame_source import FrameError
 from visbench.registry import TRANSFORMS
-
-_END_MARKS = (b"\xff\xd9", b"IEND\xaeB`\x82")
 
 
 @TRANSFORMS.register_module()
@@ -56,9 +53,7 @@ class LoadFrame(LoadImageFromFile):
 
 def _decode(content: bytes, color_type: str, backend: str, where: str) -> Any:
     try:
-        if not content.rstrip(b"\0\n").endswith(_END_MARKS):
-            # Pillow, unlike OpenCV, raises on a truncated file. It only sees suspicious files.
-            Image.open(io.BytesIO(content)).load()
+        require_decodable(content)
         image = mmcv.imfrombytes(content, flag=color_type, backend=backend)
     except Exception as error:
         raise FrameError(

@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds every defect of an annotation file and of its frames."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from visbench.datasets.annotations import from_converted, is_converted, read_json, video_name
+from visbench.datasets.check_images import image_problem
+from visbench.evaluation.run_lengths import MaskError, compress_runs, measure, rasterize_polygons
+
+_OCCLUSION = ("no_occlusion", "slight_occlusion", "severe_occlusion", None)
+_BOX_TOLERANCE = 0.5
+
+
+class Defect(NamedTuple):
+    """One defect of a data set.
+
+    Args:
+        where: File and record, such as ``annotation 7 (video 2), frame 3`` or a path of a frame.
+        field: The field that is wrong.
+        problem: What is wrong with its value.
+    """
+
+    where: str
+    field: str
+    problem: str
+
+
+Progress = Callable[[Iterable[Any], str], Iterable[Any]]
+
+
+def check_dataset(
+    ann_file: str | Path,
+    images: str | Path | None = None,
+    progress: Progress = lambda items, _: items,
+) -> list[Defect]:
+    """Return every defect that is found.
+
+    Args:
+        ann_file: Annotation file in YouTube-VIS or OVIS layout, or MMDetection's converted form.
+        images: Folder that the file names are relative to; frames are not looked at if None.
+        progress: Wraps a list of records to show progress; gets the list and a title.
+
+    Returns:
+        Defects in the order of the file; empty for a sound data set.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder.
+        ValueError: If the file is no JSON or its top-level lists are missing, so that nothing can
+            be checked.
+    """
+    data = _read(Path(ann_file))
+    if images is not None and not Path(images).is_dir():
+        raise FileNotFoundError(f"no image folder {images}; give the folder of file_names")
+    videos = {video.get("id"): video for video in data["videos"]}
+    known = {category.get("id") for category in data["categories"]}
+    defects = [*_check_ids(data), *_check_categories(data["categories"])]
+    defects += _check_names(data["videos"])
+    for video in progress(data["videos"], "videos"):
+        defects += _check_video(video)
+        if images is not None:
+            defects += _check_frames(video, Path(images))
+    for annotation in progress(data.get("annotations") or [], "annotations"):
+        defects += _check_annotation(annotation, videos, known)
+    return defects
+
+
+def _read(path: Path) -> dict[str, Any]:
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise ValueError(f"{path}: the top level must be an object, got {type(data).__name__}")
+    for key in ("videos", "categories", "annotations"):
+        value = data.get(key)
+        if key == "annotations" and value is None:
+            continue
+        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+            raise ValueError(f"{path}: field '{key}' must be a list of objects")
+    if not data["videos"]:
+        raise ValueError(f"{path}: field 'videos' is empty")
+    if is_converted(data):
+        try:
+            return from_converted(data)
+        except (KeyError, IndexError, TypeError) as error:
+            raise ValueError(
+                f"{path}: the per-frame form is inconsistent: no record or field {error}"
+            ) from error
+    return data
+
+
+def _check_ids(data: Mapping[str, Any]) -> Iterator[Defect]:
+    for key, name in (
+        ("videos", "video"),
+        ("categories", "category"),
+        ("annotations", "annotation"),
+    ):
+        entries = data.get(key) or []
+        for position, entry in enumerate(entries):
+            identity = entry.get("id")
+            if not _is_integer(identity):
+                yield Defect(f"{key}[{position}]", "id", f"{identity!r} is not an integer")
+            elif identity < 1:
+                yield Defect(f"{name} {identity}", "id", f"{identity} is below 1")
+        counts = Counter(repr(entry.get("id")) for entry in entries)
+        for identity, count in counts.items():
+            if count > 1:
+                yield Defect(f"{name} {identity}", "id", f"occurs {count} times")
+
+
+def _check_categories(categories: list[dict[str, Any]]) -> Iterator[Defect]:
+    if not categories:
+        yield Defect("categories", "categories", "the list is empty")
+    for name, count in Counter(str(entry.get("name")) for entry in categories).items():
+        if name == "None":
+            yield Defect("categories", "name", f"{count} categories have no name")
+        elif count > 1:
+            yield Defect(f"category '{name}'", "name", f"occurs {count} times")
+
+
+def _check_names(videos: list[dict[str, Any]]) -> Iterator[Defect]:
+    owners: dict[str, Any] = {}
+    folders: dict[str, Any] = {}
+    for video in videos:
+        where = f"video {video.get('id')}"
+        names = [str(name) for name in _list(video.get("file_names"))]
+        for name, count in Counter(names).items():
+            if count > 1:
+                yield Defect(where, "file_names", f"'{name}' occurs {count} times")
+            if owners.setdefault(name, where) != where:
+                yield Defect(where, "file_names", f"'{name}' belongs to {owners[name]} too")
+        folder = video_name(video) if names and "id" in video else None
+        if folder is not None and folders.setdefault(folder, where) != where:
+            yield Defect(where, "file_names", f"folder '{folder}' is that of {folders[folder]} too")
+
+
+def _check_video(video: Mapping[str, Any]) -> Iterator[Defect]:
+    where = f"video {video.get('id')}"
+    names = video.get("file_names")
+    if not isinstance(names, list) or not names:
+        yield Defect(where, "file_names", "the video has no frames")
+    for position, name in enumerate(_list(names)):
+        if not isinstance(name, str) or not name:
+            yield Defect(where, "file_names", f"entry {position} is not a file name: {name!r}")
+    for field in ("height", "width"):
+        if not _is_integer(video.get(field)) or video[field] < 1:
+            yield Defect(where, field, f"{video.get(field)!r} is not a positive integer")
+    length = video.get("length")
+    if length is not None and length != len(_list(names)):
+        yield Defect(where, "length", f"{length} is not the number of files, {len(_list(names))}")
+
+
+def _check_frames(video: Mapping[str, Any], images: Path) -> Iterator[Defect]:
+    size = (video.get("height"), video.get("width"))
+    for name in _list(video.get("file_names")):
+        if isinstance(name, str) and name:
+            problem = image_problem(images / name, size)
+            if problem is not None:
+                yield Defect(str(images / name), *problem)
+
+
+def _check_annotation(
+    annotation: Mapping[str, Any], videos: Mapping[Any, Mapping[str, Any]], known: set[Any]
+) -> Iterator[Defect]:
+    where = f"annotation {annotation.get('id')} (video {annotation.get('video_id')})"
+    category = annotation.get("category_id")
+    if category not in known:
+        yield Defect(where, "category_id", f"{category!r} is no category of the file")
+    if annotation.get("iscrowd", 0) not in (0, 1):
+        yield Defect(where, "iscrowd", f"{annotation['iscrowd']!r} is neither 0 nor 1")
+    video = videos.get(annotation.get("video_id"))
+    if video is None:
+        yield Defect(where, "video_id", f"{annotation.get('video_id')!r} is no video of the file")
+        return
+    for field in ("height", "width"):
+        value = annotation.get(field)
+        if value is not None and value != video.get(field):
+            yield Defect(where, field, f"{value!r}, but its video has {video.get(field)!r}")
+    length = len(_list(video.get("file_names")))
+    columns = {}
+    for field in ("segmentations", "bboxes", "areas", "occlusion"):
+        values = annotation.get(field)
+        if values is None:
+            if field in ("segmentations", "bboxes"):
+                yield Defect(where, field, "the field is missing")
+        elif not isinstance(values, list) or len(values) != length:
+            count = len(values) if isinstance(values, list) else repr(values)
+            yield Defect(where, field, f"{count} entries for {length} frames")
+        if isinstance(values, list):
+            columns[field] = values
+    size = (video.get("height"), video.get("width"))
+    for frame in range(max(map(len, columns.values()), default=0)):
+        entries = {key: values[frame] for key, values in columns.items() if frame < len(values)}
+        yield from _check_entries(f"{where}, frame {frame}", entries, size)
+    masks, boxes = columns.get("segmentations", []), columns.get("bboxes", [])
+    if not any(masks) and not any(boxes):
+        yield Defect(where, "segmentations", "the object is absent in all frames")
+
+
+def _check_entries(
+    where: str, entries: Mapping[str, Any], size: tuple[Any, Any]
+) -> Iterator[Defect]:
+    mask, box = entries.get("segmentations"), entries.get("bboxes")
+    if "segmentations" in entries and "bboxes" in entries:
+        if mask and box is None:
+            yield Defect(where, "bboxes", "null, but there is a mask")
+        if box is not None and not mask:
+            yield Defect(where, "segmentations", "null, but there is a box")
+    if mask:
+        problem = mask_problem(mask, size)
+        if problem is not None:
+            yield Defect(where, "segmentations", problem)
+    if box is not None:
+        problem = box_problem(box, size)
+        if problem is not None:
+            yield Defect(where, "bboxes", problem)
+    area = entries.get("areas")
+    if area is not None and not (_is_number(area) and area >= 0):
+        yield Defect(where, "areas", f"{area!r} is not a number of pixels")
+    elif "areas" in entries and area is None and mask:
+        yield Defect(where, "areas", "null, but there is a mask")
+    elif area is not None and "segmentations" in entries and not mask:
+        yield Defect(where, "areas", f"{area!r}, but there is no mask")
+    if entries.get("occlusion") not in _OCCLUSION:
+        yield Defect(where, "occlusion", f"{entries['occlusion']!r} is not one of {_OCCLUSION}")
+
+
+def mask_problem(mask: Any, size: tuple[Any, Any]) -> str | None:
+    """Return what is wrong with a mask, or None.
+
+    Args:
+        mask: RLE (``counts`` a string or a list) or polygons.
+        size: ``(height, width)`` of the video.
+    """
+    if not all(_is_integer(side) and side > 0 for side in size):
+        return None  # The size of the video is a defect of its own.
+    try:
+        if isinstance(mask, list):
+            string = rasterize_polygons(mask, *size)
+        else:
+            stated = mask.get("size") if isinstance(mask, dict) else None
+            if not isinstance(stated, list) or list(stated) != list(size):
+                return f"the mask has the size {stated}, the video {list(size)} (height, width)"
+            counts = mask.get("counts")
+            if isinstance(counts, list):
+                string = compress_runs(counts, *size)
+            elif isinstance(counts, str):
+                string = counts.encode("utf-8")
+            else:
+                return f"'counts' is {type(counts).__name__}, neither string nor list"
+        areas, _ = measure([string], np.array([size[0] * size[1]]))
+    except MaskError as error:
+        return error.problem
+    return "the mask has no pixel; write null where the object is absent" if not areas[0] else None
+
+
+def box_problem(box: Any, size: tuple[Any, Any]) -> str | None:
+    """Return what is wrong with a box, or None.
+
+    Args:
+        box: Should be ``[x, y, width, height]`` in pixels.
+        size: ``(height, width)`` of the video; boxes may exceed it by half a pixel.
+    """
+    if not isinstance(box, list) or len(box) != 4:
+        return f"{box!r} is not [x, y, width, height]"
+    if not all(_is_number(value) for value in box):
+        return f"{box} has entries that are not finite numbers"
+    x, y, w, h = box
+    if w <= 0 or h <= 0:
+        return f"{box} has no width or no height"
+    if not all(_is_integer(side) for side in size):
+        return None
+    outside = max(-x, -y, x + w - size[1], y + h - size[0])
+    if outside > _BOX_TOLERANCE:
+        return f"{box} exceeds the frame of {size[0]}x{size[1]} by {outside:g} pixels"
+    return None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
