@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading config files, with errors that name file, line and remedy."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from visbench.engine.errors import ConfigError
+
+WORK_DIRS = "work_dirs"
+
+
+def load_config(
+    path: str | os.PathLike[str],
+    options: Mapping[str, Any] | None = None,
+    work_dir: str | None = None,
+) -> Config:
+    """Read a config file.
+
+    Args:
+        path: The file.
+        options: Dotted fields to overwrite, as of ``--cfg-options``.
+        work_dir: Work folder; else the config's, else ``work_dirs/<file name without ending>``.
+
+    Returns:
+        The config, with ``work_dir`` set.
+
+    Raises:
+        ConfigError: If the file is missing or broken, or an option does not fit.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f"config {path} does not exist; check the path")
+    try:
+        config = Config.fromfile(str(path), lazy_import=False)
+    except Exception as error:
+        raise ConfigError(f"config {path} cannot be read: {_where(error)}") from error
+    try:
+        config.merge_from_dict(dict(options or {}))
+    except Exception as error:
+        raise ConfigError(f"--cfg-options do not fit config {path}: {error}") from error
+    config.work_dir = work_dir or config.get("work_dir") or os.path.join(WORK_DIRS, Path(path).stem)
+    return config
+
+
+def _where(error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__} in line {error.lineno}: {error.msg}; mend the line"
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_config(frame)]
+    place = f" in line {lines[-1].lineno}" if lines else ""
+    return f"{type(error).__name__}{place}: {error}"
+
+
+def _is_config(frame: traceback.FrameSummary) -> bool:
+    return frame.name == "<module>" and "site-packages" not in frame.filename
+
+
+def use_amp(config: Config) -> None:
+    """Train with automatic mixed precision.
+
+    Raises:
+        ConfigError: If the config has another optimizer wrapper or there is no accelerator.
+    """
+    kind = config.get("optim_wrapper", {}).get("type", "OptimWrapper")
+    if kind not in ("OptimWrapper", "AmpOptimWrapper"):
+        raise ConfigError(f"--amp needs optim_wrapper.type 'OptimWrapper', but it is {kind!r}")
+    from mmengine.device import get_device
+
+    if get_device() == "cpu":
+        raise ConfigError("--amp needs a GPU, but training is on the CPU; leave --amp out")
+    config.optim_wrapper.type = "AmpOptimWrapper"
+    config.optim_wrapper.setdefault("loss_scale", "dynamic")
+
+
+def use_scaled_learning_rate(config: Config) -> None:
+    """Scale the learning rate by the batch size.
+
+    Raises:
+        ConfigError: If the config does not say for which batch size it is.
+    """
+    if "base_batch_size" not in config.get("auto_scale_lr", {}):
+        raise ConfigError(
+            "--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in the config: the "
+            "batch size over all devices that its learning rate is for"
+        )
+    config.auto_scale_lr.enable = True
