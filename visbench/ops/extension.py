@@ -45,6 +45,8 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "get_compiling_cuda_version": _not_compiled,
 }
 
+_REPLACED: dict[str, Callable[..., Any]] = {}
+
 
 class NativeExtension(ModuleType):
     """The stand-in module: native operators, and for other names a function that raises."""
@@ -114,7 +116,15 @@ def replace_attention() -> None:
     gain as well. MMCV calls it on the CPU and, whatever is compiled, for bfloat16.
     """
     module = importlib.import_module(ATTENTION_MODULE)
-    setattr(module, ATTENTION_FUNCTION, ms_deform_attn.multi_scale_deformable_attn)
+    current = getattr(module, ATTENTION_FUNCTION)
+    if current is not ms_deform_attn.multi_scale_deformable_attn:
+        _REPLACED[ATTENTION_FUNCTION] = current
+        setattr(module, ATTENTION_FUNCTION, ms_deform_attn.multi_scale_deformable_attn)
+
+
+def original_attention() -> Callable[..., Any]:
+    """Return MMCV's own function, which :func:`replace_attention` replaced, for comparisons."""
+    return _REPLACED[ATTENTION_FUNCTION]
 
 
 def setup_operators() -> bool:
