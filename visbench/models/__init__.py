@@ -5,8 +5,17 @@ import visbench.registry  # noqa: F401  (sets up the operators before mmdet is i
 
 # isort: split
 from visbench.models.base import OnlineVISModel, VISModel
+from visbench.models.baselines import Mask2FormerVIS, MaskTrackRCNN
 from visbench.models.data_preprocessor import ClipPreprocessor
 from visbench.models.inspro import InsPro
 from visbench.models.state import VideoState
 
-__all__ = ["ClipPreprocessor", "InsPro", "OnlineVISModel", "VISModel", "VideoState"]
+__all__ = [
+    "ClipPreprocessor",
+    "InsPro",
+    "Mask2FormerVIS",
+    "MaskTrackRCNN",
+    "OnlineVISModel",
+    "VISModel",
+    "VideoState",
+]

@@ -67,7 +67,7 @@ def associate(
         track_id: {name: track[name][-1].clone() for name in REMEMBERED}
         for track_id, track in tracker.tracks.items()
     }
-    return instances[_last_of_each(instances.instances_id.tolist())]
+    return instances[_last_of_each(instances.instances_id)]
 
 
 def _with_memory(tracker: MaskTrackRCNNTracker, state: MaskTrackState) -> MaskTrackRCNNTracker:
@@ -80,6 +80,6 @@ def _with_memory(tracker: MaskTrackRCNNTracker, state: MaskTrackState) -> MaskTr
     return tracker
 
 
-def _last_of_each(ids: list[int]) -> list[int]:
-    last = {track_id: position for position, track_id in enumerate(ids)}
-    return sorted(last.values())
+def _last_of_each(ids: Tensor) -> Tensor:
+    last = {track_id: position for position, track_id in enumerate(ids.tolist())}
+    return torch.tensor(sorted(last.values()), dtype=torch.long, device=ids.device)
