@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from mmdet.structures import TrackDataSample
@@ -14,6 +14,8 @@ from mmengine.model import BaseModel
 from visbench.models.state import VideoState
 from visbench.registry import MODELS
 from visbench.structures import Frame, FrameInstances, VideoInfo, VideoTracks
+
+StateT = TypeVar("StateT", bound=VideoState)
 
 
 class VISModel(BaseModel):
@@ -137,28 +139,29 @@ class VISModel(BaseModel):
         """
 
 
-class OnlineVISModel(VISModel):
+class OnlineVISModel(VISModel, Generic[StateT]):
     """A method that sees one frame after the other: start, step, finish.
 
     By default whole video, streamed video and a video resumed from a saved state give the same
-    bits on the CPU, since all go through :meth:`step`.
+    bits on the CPU, since all go through :meth:`step`. Subclasses name their state:
+    ``class InsPro(OnlineVISModel[InsProState])``.
     """
 
     online: ClassVar[bool] = True
 
     @abstractmethod
-    def start(self, video: VideoInfo) -> VideoState:
+    def start(self, video: VideoInfo) -> StateT:
         """Return the state before the first frame."""
 
     @abstractmethod
-    def step(self, frame: Frame, state: VideoState) -> FrameInstances:
+    def step(self, frame: Frame, state: StateT) -> FrameInstances:
         """Process the next prepared frame, change ``state`` and return the frame's instances.
 
         Implementations end with ``state.recorder.add(frame.index, instances)``.
         """
 
     @abstractmethod
-    def finish(self, state: VideoState) -> VideoTracks:
+    def finish(self, state: StateT) -> VideoTracks:
         """Return the result of the video.
 
         It may drop, re-score or relabel tracks; it never renames an id or changes a mask.
