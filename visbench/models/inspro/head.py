@@ -58,7 +58,7 @@ class InsProHead(BaseModule):
         eps_dim: 1 or ``channels``, see :class:`IntraQueryAttention`.
         propagate_query: Whether queries are handed on; otherwise every frame starts afresh.
         propagate_proposal: The same for proposals.
-        clip_proposals: Where boxes are clipped to the frame: ``handover``, ``all_stages``, ``none``.
+        clip_proposals: Where boxes are clipped: ``handover``, ``all_stages`` or ``none``.
         min_proposal_size: Least side in pixels after clipping. A box of no width could never grow
             again, since regression is multiplicative.
         detach_query_between_frames: Stop gradients at the queries handed on. The linear map of the
