@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Datasets, clip sampling, transforms and the MovingShapes generator."""
 
+import visbench.registry  # noqa: F401  (sets up the operators before mmdet is imported)
+
+# isort: split
 from visbench.datasets.benchmarks import (
     OVIS,
     MovingShapesDataset,
