@@ -76,7 +76,15 @@ from mmengine.registry import DefaultScope, Registry  # noqa: E402
 
 _ENGINE = tuple(
     f"visbench.engine.{module}"
-    for module in ("checkpoint_hook", "hooks", "loops", "metric", "runner", "train_loop")
+    for module in (
+        "checkpoint_hook",
+        "hooks",
+        "loops",
+        "metric",
+        "overlay_hook",
+        "runner",
+        "train_loop",
+    )
 )
 
 
@@ -92,7 +100,13 @@ _P = mmdet_registry
 RUNNERS = _child("runner", _P.RUNNERS, "visbench.engine.runner")
 RUNNER_CONSTRUCTORS = _child("runner constructor", _P.RUNNER_CONSTRUCTORS)
 LOOPS = _child("loop", _P.LOOPS, "visbench.engine.loops", "visbench.engine.train_loop")
-HOOKS = _child("hook", _P.HOOKS, "visbench.engine.checkpoint_hook", "visbench.engine.hooks")
+HOOKS = _child(
+    "hook",
+    _P.HOOKS,
+    "visbench.engine.checkpoint_hook",
+    "visbench.engine.hooks",
+    "visbench.engine.overlay_hook",
+)
 DATASETS = _child("dataset", _P.DATASETS, "visbench.datasets")
 DATA_SAMPLERS = _child("data sampler", _P.DATA_SAMPLERS, "visbench.datasets")
 TRANSFORMS = _child("transform", _P.TRANSFORMS, "visbench.datasets")

@@ -84,7 +84,7 @@ def load_checkpoint_file(file: Any, map_location: MapLocation = "cpu") -> dict[s
         checkpoint = torch.load(file, map_location=map_location, weights_only=True)
     except UnpicklingError as error:
         raise CheckpointError(_refusal(name, str(error))) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:
         raise CheckpointError(
             f"checkpoint {name} is damaged, cut off or no PyTorch checkpoint "
             f"({_first_line(error)}); copy or download it again, or use an earlier one"
@@ -104,8 +104,8 @@ def _refusal(name: str, message: str) -> str:
     found = re.search(r"GLOBAL (\S+)", message) or re.search(r"class (\S+)", message)
     if found is None:
         return (
-            f"checkpoint {name} is damaged or no PyTorch checkpoint ({_first_line(message)}); "
-            "copy or download it again"
+            f"checkpoint {name} is damaged or no PyTorch checkpoint; copy or download it again, or "
+            "use an earlier one"
         )
     return (
         f"checkpoint {name} is refused: it refers to {found.group(1)}, which is neither weights "
@@ -279,9 +279,10 @@ def load_weights(
 
 
 def latest_checkpoint(work_dir: str | os.PathLike[str]) -> str | None:
-    """Return the newest complete checkpoint ``iter_*.pth`` or ``epoch_*.pth`` of a folder.
+    """Return the newest complete checkpoint of a folder.
 
-    A file that is cut off is passed over with a message.
+    These are files ``iter_*.pth`` or ``epoch_*.pth``, then the one that MMEngine noted in
+    ``last_checkpoint``. A file that is cut off is passed over with a message.
 
     Args:
         work_dir: Folder of a training run.
@@ -291,7 +292,12 @@ def latest_checkpoint(work_dir: str | os.PathLike[str]) -> str | None:
         for path in Path(work_dir).glob("*.pth")
         if (match := re.fullmatch(r"(?:iter|epoch)_(\d+)\.pth", path.name))
     ]
+    noted = Path(work_dir, "last_checkpoint")
+    if noted.is_file():
+        found.append((-1, Path(noted.read_text().strip())))
     for _, path in sorted(found, reverse=True):
+        if not path.is_file():
+            continue
         if zipfile.is_zipfile(path):
             return str(path)
         print_log(f"checkpoint {path} is incomplete and is passed over", logger="current")

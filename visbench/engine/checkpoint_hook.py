@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,11 @@ class AtomicCheckpointHook(CheckpointHook):
                 f"every {steps} iterations (optim_wrapper.accumulative_counts); use a multiple of "
                 f"{steps}"
             )
-        super().before_train(runner)
+        runner.logger.addFilter(_no_file_client_remarks)
+        try:
+            super().before_train(runner)
+        finally:
+            runner.logger.removeFilter(_no_file_client_remarks)
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
         keep = self.max_keep_ckpts
@@ -61,6 +66,12 @@ class AtomicCheckpointHook(CheckpointHook):
             self.keep_ckpt_ids.append(step)
             runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
         return outdated
+
+
+def _no_file_client_remarks(record: logging.LogRecord) -> bool:
+    # MMEngine warns about its own use of its deprecated class.
+    message = record.getMessage()
+    return not message.startswith(('"FileClient" will be', '"HardDiskBackend" is the alias'))
 
 
 def remove_partial_files(folder: str | os.PathLike[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,12 @@ from mmengine.config import Config, DictAction
 
 from visbench.datasets.frame_source import FrameError
 from visbench.engine.checkpoint_hook import remove_partial_files
-from visbench.engine.config import load_config, use_amp, use_scaled_learning_rate
+from visbench.engine.config import (
+    load_config,
+    unknown_name,
+    use_amp,
+    use_scaled_learning_rate,
+)
 from visbench.engine.device import select_device
 from visbench.engine.errors import CheckpointError, ConfigError, UserError
 from visbench.evaluation.errors import InputError
@@ -37,16 +43,17 @@ def build_runner(config: Config) -> Any:
     register_all_modules(init_default_scope=False)
     config.setdefault("runner_type", "VISRunner")
     config.setdefault("default_scope", "visbench")
-    with clear_errors(f"config {config.filename or ''} cannot be built"):
+    with clear_errors(f"config {config.filename or ''} cannot be built", config):
         return RUNNERS.build(config)
 
 
 @contextmanager
-def clear_errors(what: str) -> Iterator[None]:
+def clear_errors(what: str, config: Config) -> Iterator[None]:
     """Turn exceptions of building into :class:`ConfigError` with a readable message.
 
     Args:
         what: Beginning of the message.
+        config: The config, in which the field with an unknown name is looked up.
     """
     try:
         yield
@@ -56,7 +63,7 @@ def clear_errors(what: str) -> Iterator[None]:
         user_error = _user_cause(error)
         if user_error is not None:
             raise user_error from error
-        raise ConfigError(f"{what}: {_words(error)}") from error
+        raise ConfigError(f"{what}: {_words(error, config)}") from error
 
 
 def _user_cause(error: BaseException | None) -> BaseException | None:
@@ -67,9 +74,10 @@ def _user_cause(error: BaseException | None) -> BaseException | None:
     return None
 
 
-def _words(error: Exception) -> str:
+def _words(error: Exception, config: Config) -> str:
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return text.split(" More details can be found")[0] or type(error).__name__
+    unknown = re.search(r"Failed to get (\S+)$", text) or re.search(r"(\S+) is not in the ", text)
+    return unknown_name(unknown.group(1), config) if unknown else text or type(error).__name__
 
 
 def train_parser() -> argparse.ArgumentParser:
@@ -131,9 +139,11 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def _configure(args: argparse.Namespace) -> Config:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    select_device(args.device)
+    device = select_device(args.device)
     config = load_config(args.config, args.cfg_options, args.work_dir)
     config.launcher = args.launcher
+    if args.launcher != "none" and device == "cpu":
+        config.merge_from_dict({"env_cfg.dist_cfg.backend": "gloo"})
     return config
 
 
@@ -158,7 +168,7 @@ def train(arguments: Sequence[str] | None = None) -> None:
     _check_file(config.get("load_from"))
     remove_partial_files(config.work_dir)
     runner = build_runner(config)
-    with clear_errors(f"config {args.config}: the training cannot start"):
+    with clear_errors(f"config {args.config}: the training cannot start", config):
         # Built here so that defects of the data are found before anything runs.
         runner.train_loop, runner.val_loop  # noqa: B018
     runner.train()
@@ -186,7 +196,7 @@ def test(arguments: Sequence[str] | None = None) -> dict[str, float]:
         config.setdefault("custom_hooks", [])
         config.custom_hooks.append({"type": "OverlayHook", "out_dir": args.show_dir})
     runner = build_runner(config)
-    with clear_errors(f"config {args.config}: the test cannot start"):
+    with clear_errors(f"config {args.config}: the test cannot start", config):
         runner.test_loop  # noqa: B018
     return runner.test()
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import ast
+import difflib
 import os
 import traceback
 from collections.abc import Mapping
@@ -10,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import Registry
 
+from visbench import registry
 from visbench.engine.errors import ConfigError
 
 WORK_DIRS = "work_dirs"
@@ -37,6 +42,9 @@ def load_config(
     if not Path(path).is_file():
         raise ConfigError(f"config {path} does not exist; check the path")
     try:
+        if Path(path).suffix == ".py":
+            # MMEngine copies the file before it reads it, and names the copy in its errors.
+            ast.parse(Path(path).read_text(encoding="utf-8"), str(path))
         config = Config.fromfile(str(path), lazy_import=False)
     except Exception as error:
         raise ConfigError(f"config {path} cannot be read: {_where(error)}") from error
@@ -49,7 +57,7 @@ def load_config(
 
 
 def _where(error: Exception) -> str:
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.lineno is not None:
         return f"{type(error).__name__} in line {error.lineno}: {error.msg}; mend the line"
     lines = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_config(frame)]
     place = f" in line {lines[-1].lineno}" if lines else ""
@@ -58,6 +66,38 @@ def _where(error: Exception) -> str:
 
 def _is_config(frame: traceback.FrameSummary) -> bool:
     return frame.name == "<module>" and "site-packages" not in frame.filename
+
+
+def unknown_name(name: str, config: Config) -> str:
+    """Return a message about a ``type`` that no registry knows.
+
+    Args:
+        name: The name.
+        config: The config that holds it.
+    """
+    known = {entry for kind in _registries() for entry in kind.module_dict}
+    close = difflib.get_close_matches(name.rpartition(".")[2], known, n=1)
+    hint = f"did you mean {close[0]!r}? If not: a" if close else "a"
+    fields = ", ".join(_fields_with(name, config.to_dict())) or "a field 'type'"
+    return (
+        f"{fields} is {name!r}, which is registered nowhere; {hint} part of a package of your own "
+        "needs custom_imports = dict(imports=['your.module'])"
+    )
+
+
+def _registries() -> list[Registry]:
+    own = [value for value in vars(registry).values() if isinstance(value, Registry)]
+    return own + [kind.parent for kind in own if kind.parent is not None]
+
+
+def _fields_with(name: str, value: Any, path: str = "") -> list[str]:
+    if isinstance(value, Mapping):
+        parts: Any = [(f"{path}.{key}" if path else str(key), item) for key, item in value.items()]
+    elif isinstance(value, (list, tuple)):
+        parts = [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+    else:
+        return [path] if value == name else []
+    return [field for place, item in parts for field in _fields_with(name, item, place)]
 
 
 def use_amp(config: Config) -> None:
@@ -69,8 +109,6 @@ def use_amp(config: Config) -> None:
     kind = config.get("optim_wrapper", {}).get("type", "OptimWrapper")
     if kind not in ("OptimWrapper", "AmpOptimWrapper"):
         raise ConfigError(f"--amp needs optim_wrapper.type 'OptimWrapper', but it is {kind!r}")
-    from mmengine.device import get_device
-
     if get_device() == "cpu":
         raise ConfigError("--amp needs a GPU, but training is on the CPU; leave --amp out")
     config.optim_wrapper.type = "AmpOptimWrapper"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -30,8 +31,8 @@ class VideoLoop(BaseLoop):
 
     For every index of the data loader's sampler the loop calls ``dataset.get_video(index)``,
     ``model.prepare`` on each frame as the method asks for it, and ``model.segment``. Hooks see
-    videos as iterations: ``data_batch`` is ``{"video": VideoInfo, "index": int}``, ``outputs``
-    is ``[{"video_tracks": VideoTracks}]``, and the same list goes to the evaluator. A video is
+    videos as iterations: ``data_batch`` is ``{"video": VideoInfo, "index": int}``, afterwards
+    with the ``seconds`` that ``segment`` took, reading included; ``outputs`` is ``[{"video_tracks": VideoTracks}]``, and the same list goes to the evaluator. A video is
     never split between ranks; a rank may have none.
 
     Args:
@@ -59,6 +60,11 @@ class VideoLoop(BaseLoop):
         if precision not in _PRECISIONS:
             raise ConfigError(
                 f"{self.stage}_cfg.precision is {precision!r}; use one of {sorted(_PRECISIONS)}"
+            )
+        if precision == "fp16" and get_device() == "cpu":
+            raise ConfigError(
+                f"{self.stage}_cfg.precision is 'fp16', which the CPU does not have; use 'bf16' "
+                "or 'fp32'"
             )
         if not hasattr(self.dataset, "get_video"):
             raise ConfigError(
@@ -115,7 +121,7 @@ class VideoLoop(BaseLoop):
 
     def _indices(self) -> list[int]:
         indices = [int(index) for index in self.dataloader.sampler]
-        repeated = sorted({index for index in indices if indices.count(index) > 1})
+        repeated = [index for index, count in Counter(indices).items() if count > 1]
         if repeated:
             raise ConfigError(
                 f"{self.stage}_dataloader.sampler yields the videos {repeated[:5]} more than once; "
@@ -127,7 +133,9 @@ class VideoLoop(BaseLoop):
         item = self.dataset.get_video(index)
         batch = {"video": item.video, "index": index}
         self._call(f"before_{self.stage}_iter", batch_idx=number, data_batch=batch)
+        start = time.perf_counter()
         tracks = self._segment(model, item)
+        batch["seconds"] = time.perf_counter() - start
         self._finish_video(number, batch, tracks)
         progress.add(tracks)
 
@@ -144,11 +152,6 @@ class VideoLoop(BaseLoop):
 
     def _autocast(self) -> AbstractContextManager[Any]:
         dtype = _PRECISIONS[self.precision]
-        if dtype is torch.float16 and get_device() == "cpu":
-            raise ConfigError(
-                f"{self.stage}_cfg.precision is 'fp16', which the CPU does not have; use 'bf16' "
-                "or 'fp32'"
-            )
         return autocast(enabled=dtype is not None, dtype=dtype)
 
     def _finish_video(self, number: int, batch: dict[str, Any], tracks: VideoTracks) -> None:

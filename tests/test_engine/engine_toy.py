@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ class ToyVideos:
 
     category_ids = (10, 20)
     metainfo = {"classes": ("blue", "green")}
+    data_prefix = {"img_path": "in_memory"}
 
     def __init__(self, ann_file: str, broken: int | None = None) -> None:
         self.ann_file = ann_file
@@ -94,6 +96,11 @@ class ToyVideos:
 
     def __len__(self) -> int:
         return len(self.videos)
+
+    def iter_records(self) -> Iterator[dict[str, Any]]:
+        """Yield what is compared to find videos that two data sets share."""
+        for video in self.videos:
+            yield {"video_name": f"v{video['id']}", "file_names": video["file_names"]}
 
     def get_video(self, index: int) -> VideoItem:
         """Return a video; the one with the id ``broken`` has a frame that cannot be read."""
@@ -205,7 +212,7 @@ def toy_config(folder: Path, **changes: Any) -> str:
     base = Path(__file__).parents[2] / "configs" / "_base_" / "default_runtime.py"
     lines = [
         f"_base_ = {str(base)!r}",
-        "custom_imports = dict(imports=['toy'])",
+        "custom_imports = dict(imports=['engine_toy'])",
         "model = dict(type='ToyMethod')",
         "train_dataloader = dict(batch_size=2, num_workers=0, "
         "sampler=dict(type='SeededClipSampler'), "
