@@ -85,7 +85,7 @@ _PRESETS = (
     ),
     Preset(
         name="crowded", code=2, frames=36, objects=(5, 8), area=(16, 45), speed=(280, 600),
-        companions=78, orbit=(20, 70), turning=90, wide_orbit=(58, 102), late=25, leave=25,
+        companions=75, orbit=(20, 70), turning=90, wide_orbit=(60, 104), late=25, leave=25,
         look_alikes=100, categories=2, colour_spread=5, colour_gap=25, swing=(5, 35), spin=4,
         clutter=34,
     ),
