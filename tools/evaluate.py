@@ -38,6 +38,7 @@ the file of --out are fractions, -1 where nothing is defined.
 
 exit code: 0 if everything went well, 1 if --check found problems, 2 for input that cannot be used
 """
+LISTED_PROBLEMS = 20
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -141,8 +142,10 @@ def check(options: argparse.Namespace, errors: Console) -> int:
     found = check_results(options.check, options.against)
     for warning in found.warnings:
         errors.print(f"[yellow]warning:[/] {escape(warning)}")
-    for problem in found.problems:
+    for problem in found.problems[:LISTED_PROBLEMS]:
         errors.print(f"[red]problem:[/] {escape(problem)}")
+    if len(found.problems) > LISTED_PROBLEMS:
+        errors.print(f"... and {len(found.problems) - LISTED_PROBLEMS} more problems")
     verdict = "[green]fit for submission[/]" if found.passed else "[red]not fit for submission[/]"
     Console(highlight=False).print(
         f"{escape(found.source)}: {found.records} records of {found.videos} videos, "

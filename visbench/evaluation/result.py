@@ -65,7 +65,7 @@ class EvaluationResult:
         return output.getvalue().rstrip()
 
     def _category_table(self, metric: str, curves: PrecisionRecall) -> Table:
-        table = Table(title=f"{metric}: AP of each category", title_justify="left")
+        table = Table(title=f"{metric}: AP per category", title_justify="left", min_width=36)
         table.add_column("id", justify="right")
         table.add_column("category")
         table.add_column("AP", justify="right")

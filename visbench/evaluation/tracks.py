@@ -130,7 +130,7 @@ def _read_mask(entry: Any, size: tuple[int, int], any_size: bool, polygons: bool
     counts = entry.get("counts")
     if isinstance(counts, str):
         # Anything outside ASCII is outside the alphabet as well and reported as such.
-        counts = counts.encode("ascii", "replace")
+        counts = counts.encode("utf-8", "surrogatepass")
     elif isinstance(counts, (list, tuple, np.ndarray)):
         counts = compress_runs(counts, height, width)
     elif not isinstance(counts, bytes):

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools import mask as mask_utils
+
+from visbench.evaluation.run_lengths import (
+    MaskError,
+    compress_runs,
+    measure,
+    rasterize_polygons,
+)
+
+
+def encode(mask: np.ndarray) -> bytes:
+    return mask_utils.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"]
+
+
+@settings(max_examples=80, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 12))
+def test_areas_of_random_masks(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    masks = []
+    for _ in range(count):
+        shape = rng.integers(1, [30, 400])
+        masks.append(rng.random(shape) < rng.choice([0.0, 0.001, 0.02, 0.5, 1.0]))
+    strings = [encode(mask) for mask in masks]
+    pixels = np.array([mask.size for mask in masks])
+    areas, same = measure(strings, pixels)
+    assert areas.tolist() == [int(mask.sum()) for mask in masks]
+    assert all(a is b for a, b in zip(same, strings, strict=True))
+
+
+def test_more_masks_than_an_eight_bit_count_holds() -> None:
+    mask = np.zeros((6, 7), bool)
+    mask[2:4, 1:5] = True
+    areas, _ = measure([encode(mask)] * 600, np.full(600, 42))
+    assert areas.tolist() == [8] * 600
+
+
+@settings(max_examples=80, deadline=None)
+@given(runs=st.lists(st.integers(0, 5), min_size=1, max_size=14).filter(sum))
+def test_runs_of_zero_are_merged(runs: list[int]) -> None:
+    total = sum(runs)
+    flat = np.concatenate([np.full(n, i % 2, bool) for i, n in enumerate(runs)])
+    expected = encode(flat[:, None])
+    assert compress_runs(runs, total, 1) == expected
+    raw = mask_utils.frPyObjects({"size": [total, 1], "counts": runs}, total, 1)["counts"]
+    areas, strings = measure([expected, raw], np.array([total, total]))
+    assert areas.tolist() == [int(flat.sum())] * 2
+    assert strings == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b"", "empty"),
+        (b"36m", "cut off"),
+        (b"36p", "alphabet"),
+        (b"36/", "alphabet"),
+        (b"36<" + b"o" * 9 + b"0", "too large"),
+        (b"361", "cover 10 pixels"),
+        (b"36m0", "run of 29 pixels"),
+        (b"36<Cd0", "negative run"),
+    ],
+)
+def test_damaged_string_is_named_among_good_ones(text: bytes, problem: str) -> None:
+    good = compress_runs([3, 6, 11], 4, 5)
+    with pytest.raises(MaskError, match=problem) as caught:
+        measure([good, good, text, good], np.full(4, 20))
+    assert caught.value.index == 2
+
+
+def test_run_lengths_that_wrap_round_in_32_bits_are_refused() -> None:
+    wrapped = mask_utils.frPyObjects({"size": [4, 5], "counts": [3, 6, 2**32 - 5, 16]}, 4, 5)
+    with pytest.raises(MaskError, match=r"negative run|run of"):
+        measure([wrapped["counts"]], np.array([20]))
+
+
+def test_polygons_are_drawn_as_by_coco() -> None:
+    polygons = [[1.0, 1.0, 6.0, 1.0, 6.0, 4.0, 1.0, 4.0], [7.2, 5.1, 9.9, 5.3, 8.0, 9.4]]
+    expected = mask_utils.merge(mask_utils.frPyObjects(polygons, 12, 11))["counts"]
+    assert rasterize_polygons(polygons, 12, 11) == expected
+
+
+@pytest.mark.parametrize("polygon", [[1, 2, 3, 4], [1] * 7, [1, 2, 3, 4, 5, float("nan")], "x", 5])
+def test_malformed_polygon(polygon: object) -> None:
+    with pytest.raises(MaskError, match="six finite numbers"):
+        rasterize_polygons([polygon], 10, 10)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from visbench.evaluation import write_submission
+from visbench.testing.goldens.evaluation import load_case
+
+ROOT = Path(__file__).parents[2]
+TOOL = ROOT / "tools" / "evaluate.py"
+GOLDENS = ROOT / "tests" / "data" / "goldens" / "evaluation"
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("evaluate_tool", TOOL)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_case(case: str, folder: Path) -> tuple[str, str, dict[str, Any]]:
+    content = load_case(GOLDENS, case)
+    paths = folder / f"{case}_gt.json", folder / f"{case}.json"
+    for path, key in zip(paths, ("gt", "results"), strict=True):
+        path.write_text(json.dumps(content[key]))
+    return str(paths[0]), str(paths[1]), content["expected"]
+
+
+@pytest.mark.parametrize(
+    ("case", "metric", "flags"),
+    [
+        ("basic", "youtube_vis", []),
+        ("ovis_levels", "ovis", []),
+        ("box_basic", "imagenet_vid", []),
+        ("class_agnostic", "youtube_vis", ["--class-agnostic"]),
+        ("gt_id_zero", "youtube_vis", ["--official-bugs"]),
+    ],
+)
+def test_numbers_are_written(
+    case: str, metric: str, flags: list[str], tool: ModuleType, tmp_path: Path
+) -> None:
+    gt, results, expected = write_case(case, tmp_path)
+    out = tmp_path / "metrics.json"
+    assert tool.main([gt, results, "--metric", metric, "--out", str(out), *flags]) == 0
+    numbers = json.loads(out.read_text())
+    assert list(numbers) == [metric]
+    assert list(numbers[metric].values()) == expected["stats"]
+
+
+def test_all_metrics_that_apply(
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gt, results, expected = write_case("ovis_levels", tmp_path)
+    out = tmp_path / "metrics.json"
+    assert tool.main([gt, results, "--metric", "all", "--table", "--out", str(out)]) == 0
+    numbers = json.loads(out.read_text())
+    assert list(numbers) == ["youtube_vis", "ovis"]
+    assert list(numbers["youtube_vis"].values()) == expected["stats_youtube_vis"]
+    assert list(numbers["ovis"].values()) == expected["stats"]
+    text = capsys.readouterr().out
+    assert "AP_heavy" in text
+    assert f"{100 * numbers['ovis']['AP']:.2f}" in text
+    assert "AP per category" in text
+    gt, results, expected = write_case("box_basic", tmp_path)
+    assert tool.main([gt, results, "--metric", "all", "--out", str(out)]) == 0
+    assert list(json.loads(out.read_text())) == ["imagenet_vid"]
+
+
+def test_bad_input_is_one_line_on_stderr(
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gt, results, _ = write_case("basic", tmp_path)
+    records = json.loads(Path(results).read_text())
+    records[5]["score"] = float("nan")
+    Path(results).write_text(json.dumps(records))
+    out = tmp_path / "metrics.json"
+    assert tool.main([gt, results, "--out", str(out)]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith(f"error: {results}: record 5: field 'score'")
+    assert output.err.count("\n") == 1
+    assert not out.exists()
+    assert tool.main([gt, results, "--tolerant"]) == 0
+    assert "skipped: " in capsys.readouterr().err
+    assert tool.main([gt, str(tmp_path / "none.json")]) == 2
+    assert "no such file" in capsys.readouterr().err
+    assert tool.main([gt, results, "--out", str(tmp_path / "none" / "m.json")]) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_check(tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gt, results, _ = write_case("basic", tmp_path)
+    path = str(write_submission(results, tmp_path / "submission.zip", gt))
+    assert tool.main(["--check", path, "--against", gt]) == 0
+    assert "0 problems: fit for submission" in capsys.readouterr().out
+    other, _, _ = write_case("ovis_levels", tmp_path)
+    assert tool.main(["--check", path, "--against", other]) == 1
+    output = capsys.readouterr()
+    assert "not fit for submission" in output.out
+    assert "problem: " in output.err
+    assert "more problems" in output.err
+    assert tool.main(["--check", path]) == 0
+    assert "were not checked" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["ann.json"], ["a", "b", "--against", "c"], ["a", "--check", "b"]]
+)
+def test_usage_errors(arguments: list[str], tool: ModuleType) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        tool.main(arguments)
+    assert stopped.value.code == 2
+
+
+def test_script_runs_alone_and_its_help_teaches() -> None:
+    done = subprocess.run(
+        [sys.executable, str(TOOL), "--help"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=60,
+        check=False,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    for words in ("examples:", "--official-bugs", "results.json", "exit code", "davis"):
+        assert words in done.stdout
