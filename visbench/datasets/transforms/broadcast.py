@@ -55,10 +55,7 @@ class ClipBroadcaster(TransformBroadcaster):
         """
         context = cache_random_params if self.share_random_params else nullcontext
         with context(self.transforms):
-            frames = [
-                self._apply_transforms(frame)
-                for frame in self.scatter_sequence(self._map_input(results, self.mapping))
-            ]
+            frames = [self.transforms(frame) for frame in self.scatter_sequence(results)]
         if any(frame is None for frame in frames):
             return None
         keys = dict.fromkeys(key for frame in frames for key in frame)

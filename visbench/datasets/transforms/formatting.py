@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from mmdet.datasets.transforms import PackTrackInputs
-from mmdet.structures.bbox import get_box_tensor
+from mmdet.structures.bbox import HorizontalBoxes
 
 from visbench.registry import TRANSFORMS
 
@@ -76,11 +76,8 @@ class PackClip(PackTrackInputs):
         """
         results = dict(results)
         images = results.pop("img")
-        if self.boxes_from_masks and "gt_masks" in results:
-            results["gt_bboxes"] = [
-                masks.get_bboxes(type(boxes)) if hasattr(boxes, "tensor") else masks.get_bboxes()
-                for masks, boxes in zip(results["gt_masks"], results["gt_bboxes"], strict=True)
-            ]
+        if "gt_bboxes" in results:
+            results["gt_bboxes"] = self._boxes(results)
         if self.drop_empty and "gt_bboxes" in results:
             self._drop_empty(results)
         # MMDetection's heads ask for a scale factor even where nothing was resized.
@@ -88,6 +85,15 @@ class PackClip(PackTrackInputs):
         packed = super().transform(results)
         packed["inputs"] = [_to_tensor(image) for image in images]
         return packed if self._has_required(packed["data_samples"]) else None
+
+    def _boxes(self, results: dict[str, Any]) -> list[npt.NDArray[np.float32]]:
+        boxes = results["gt_bboxes"]
+        if self.boxes_from_masks and "gt_masks" in results:
+            boxes = [masks.get_bboxes(HorizontalBoxes) for masks in results["gt_masks"]]
+        return [
+            np.asarray(getattr(frame, "tensor", frame), dtype=np.float32).reshape(-1, 4)
+            for frame in boxes
+        ]
 
     def _drop_empty(self, results: dict[str, Any]) -> None:
         present = [key for key in _INSTANCE_KEYS if key in results]
@@ -114,18 +120,17 @@ class PackClip(PackTrackInputs):
         )
 
 
-def not_empty(boxes: Any, masks: Any | None) -> npt.NDArray[np.int64]:
+def not_empty(boxes: npt.NDArray[np.float32], masks: Any | None) -> npt.NDArray[np.int64]:
     """Return the indices of objects whose box and mask both have an area.
 
     Args:
-        boxes: ``(n, 4)`` xyxy, array, tensor or MMDetection's boxes.
+        boxes: ``(n, 4)`` xyxy.
         masks: n masks, or None.
 
     Returns:
         ``(k,)`` indices, ascending.
     """
-    corners = np.asarray(get_box_tensor(boxes) if hasattr(boxes, "tensor") else boxes)
-    keep = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
+    keep = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     if masks is not None:
         keep &= np.asarray(masks.areas, dtype=np.float64) > 0
     return np.flatnonzero(keep)
