@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from visbench.datasets.moving_shapes import (
 )
 from visbench.datasets.moving_shapes.annotations import scene_annotations
 from visbench.datasets.moving_shapes.preview import contact_sheet, write_preview
+from visbench.datasets.moving_shapes.workers import write_in_parallel
 
 
 def make(
@@ -108,22 +111,48 @@ def test_two_processes_write_what_one_writes(tmp_path: Path) -> None:
         assert (two.images / path.relative_to(one.images)).read_bytes() == path.read_bytes()
 
 
+def test_a_worker_that_fails_is_reported(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    jobs = [writer.Job("easy", "valid", i, blocked, tmp_path).to_json() for i in range(2)]
+    with pytest.raises(OSError, match=r"ended early \(exit 1\):[\s\S]*NotADirectoryError"):
+        list(write_in_parallel(jobs, 2))
+
+
 def test_writers_at_the_same_time_do_not_collide(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[int] = []
-    write = writer._write_video
+    write = writer.write_video
 
-    def counting(job: writer._Job) -> list[dict[str, object]]:
+    def counting(job: writer.Job) -> list[dict[str, object]]:
         written.append(job.index)
         return write(job)
 
-    monkeypatch.setattr(writer, "_write_video", counting)
+    monkeypatch.setattr(writer, "write_video", counting)
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: make(tmp_path), range(2))
     assert first == second
     assert first.complete
     assert sorted(written) == [0, 1]
+
+
+def test_processes_at_the_same_time_do_not_collide(tmp_path: Path) -> None:
+    # The package alone, without the rest of the library: numpy, OpenCV, pycocotools and rich.
+    code = (
+        "import sys; sys.path.append(sys.argv[1]); import moving_shapes; "
+        "moving_shapes.make_split(sys.argv[2], 'easy', 'val', 3, workers=1, progress=False); "
+        "loaded = {name.split('.')[0] for name in sys.modules}; "
+        "assert not loaded & {'torch', 'mmcv', 'mmengine', 'mmdet', 'visbench'}, loaded"
+    )
+    package = Path(writer.__file__).parents[1]
+    command = [sys.executable, "-c", code, str(package), str(tmp_path / "both")]
+    crew = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [(process.communicate()[1], process.returncode) for process in crew] == [("", 0)] * 2
+    both = split_paths(tmp_path / "both", "easy", "val", 3)
+    one = make(tmp_path / "one", videos=3)
+    assert both.annotations.read_bytes() == one.annotations.read_bytes()
+    assert len(list(both.images.rglob("*.png"))) == 3 * 36
 
 
 def test_mixed_links_the_videos_of_its_parts(

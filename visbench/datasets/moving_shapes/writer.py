@@ -14,11 +14,9 @@ The first N videos of a split go to ``<root>/v1/<preset>-first<N>``.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +31,7 @@ from .locking import file_lock
 from .presets import MIXED, VERSION, VIDEOS
 from .render import FrameTruth, render_frame
 from .scene import Scene, check_preset, split_name
+from .workers import write_in_parallel
 
 _IMAGES = "JPEGImages"
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
@@ -135,7 +134,7 @@ def _write_split(
     partial = paths.root / f".{split}.partial"
     images = partial / _IMAGES
     images.mkdir(parents=True, exist_ok=True)
-    jobs = [_Job(preset, split, index, images, root) for index in range(count)]
+    jobs = [Job(preset, split, index, images, root) for index in range(count)]
     tracks: list[list[dict[str, Any]]] = []
     with _progress(f"MovingShapes {VERSION} {preset} {split}", count, progress) as advance:
         for result in _run(jobs, workers):
@@ -164,8 +163,16 @@ def _write_split(
 
 
 @dataclass(frozen=True)
-class _Job:
-    """One video to write."""
+class Job:
+    """One video to write.
+
+    Attributes:
+        preset: Name of the preset.
+        split: ``train`` or ``valid``.
+        index: Number of the video in the split.
+        images: Folder that gets the video's folder.
+        root: Root of the data set, where ``mixed`` looks for its parts.
+    """
 
     preset: str
     split: str
@@ -173,18 +180,26 @@ class _Job:
     images: Path
     root: Path
 
+    def to_json(self) -> str:
+        """Return the job as one line of JSON; paths are made absolute."""
+        images, root = str(self.images.resolve()), str(self.root.resolve())
+        return json.dumps([self.preset, self.split, self.index, images, root])
 
-def _run(jobs: list[_Job], workers: int) -> Iterator[list[dict[str, Any]]]:
+    @classmethod
+    def from_json(cls, line: str) -> Job:
+        """Return the job that ``to_json`` wrote."""
+        preset, split, index, images, root = json.loads(line)
+        return cls(preset, split, index, Path(images), Path(root))
+
+
+def _run(jobs: list[Job], workers: int) -> Iterator[list[dict[str, Any]]]:
     if workers < 2 or len(jobs) < 2:
-        yield from map(_write_video, jobs)
+        yield from map(write_video, jobs)
         return
-    # Fork would copy locks and thread pools that the caller's libraries hold.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        yield from pool.map(_write_video, jobs)
+    yield from write_in_parallel([job.to_json() for job in jobs], min(workers, len(jobs)))
 
 
-def _write_video(job: _Job) -> list[dict[str, Any]]:
+def write_video(job: Job) -> list[dict[str, Any]]:
     """Write the frames of a video unless they are there, and return its annotations."""
     scene = Scene.sample(job.preset, job.split, job.index)
     folder = job.images / scene.name
@@ -210,7 +225,7 @@ def _write_image(path: Path, image: Any) -> None:
     path.write_bytes(data.tobytes())
 
 
-def _link_video(job: _Job, scene: Scene, folder: Path) -> bool:
+def _link_video(job: Job, scene: Scene, folder: Path) -> bool:
     """Take a video of ``mixed`` from its part by hard links; false if that cannot be done."""
     part = split_paths(job.root, scene.preset.name, job.split)
     source = part.images / scene.name
