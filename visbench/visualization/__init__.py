@@ -8,10 +8,11 @@ from visbench.visualization.overlay import (
     side_by_side,
 )
 from visbench.visualization.palette import track_colour
-from visbench.visualization.writer import OverlayWriter, write_overlay_video
+from visbench.visualization.writer import OverlayWriter, VideoWriteError, write_overlay_video
 
 __all__ = [
     "OverlayWriter",
+    "VideoWriteError",
     "display_scale",
     "draw_instances",
     "instances_at",

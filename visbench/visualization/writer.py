@@ -20,6 +20,10 @@ from visbench.visualization.overlay import (
 )
 
 
+class VideoWriteError(RuntimeError):
+    """A video or contact sheet that cannot be written; the message names the file and remedy."""
+
+
 class OverlayWriter:
     """Writes frames to an mp4 file, one by one, and optionally a contact sheet.
 
@@ -36,7 +40,7 @@ class OverlayWriter:
     Raises:
         ValueError: If the name does not end in ``.mp4``, ``fps`` is not positive, or (on writing)
             frames differ in size.
-        RuntimeError: If OpenCV cannot encode, or the written file cannot be read back.
+        VideoWriteError: If OpenCV cannot encode, or the written file cannot be read back.
 
     Examples:
         >>> with OverlayWriter("out.mp4", fps=25) as writer:  # doctest: +SKIP
@@ -88,7 +92,7 @@ class OverlayWriter:
         self._writer.release()
         self._writer = None
         if not _readable(self._part):
-            raise RuntimeError(
+            raise VideoWriteError(
                 f"{self._part}: the video cannot be read back; is the disk full? {_REMEDY}"
             )
         self._part.replace(self.path)
@@ -112,7 +116,7 @@ class OverlayWriter:
         codec = cv2.VideoWriter.fourcc(*"mp4v")
         writer = cv2.VideoWriter(str(self._part), codec, self.fps, even)
         if not writer.isOpened():
-            raise RuntimeError(f"{self.path}: OpenCV cannot open an mp4 video here. {_REMEDY}")
+            raise VideoWriteError(f"{self.path}: OpenCV cannot open an mp4 video here. {_REMEDY}")
         return writer
 
 
@@ -193,7 +197,7 @@ class _ContactSheet:
         ]
         path.parent.mkdir(parents=True, exist_ok=True)
         if not cv2.imwrite(str(path), np.concatenate(rows, axis=0)):
-            raise RuntimeError(f"{path}: the contact sheet cannot be written; use a .png name")
+            raise VideoWriteError(f"{path}: the contact sheet cannot be written; use a .png name")
 
 
 def _shrink(image: Image, width: int) -> Image:

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results of a single video as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from visbench.structures import VideoTracks
+
+
+def results_records(
+    result: VideoTracks, classes: Sequence[str], category_ids: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Return the records of a ``results.json`` with two more fields for human eyes.
+
+    Args:
+        result: The result of a video.
+        classes: Name of every 0-based label, or nothing.
+        category_ids: Category id of every label; labels beyond it get their number plus one.
+
+    Returns:
+        Records in YouTube-VIS form, with ``category_name`` and ``track_id`` (the id that overlays
+        show).
+    """
+    highest = max((prediction.label for prediction in result.predictions), default=-1)
+    ids = [*category_ids, *range(len(category_ids) + 1, highest + 2)]
+    records = result.to_results(ids)
+    for record, prediction in zip(records, result.predictions, strict=True):
+        label = prediction.label
+        record["category_name"] = classes[label] if label < len(classes) else f"class {label}"
+        record["track_id"] = result.tracks[prediction.track_index].id
+    return records
+
+
+def write_results(path: str | Path, records: Sequence[dict[str, Any]]) -> None:
+    """Write records as JSON; the file appears under its name only when it is complete."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(orjson.dumps(list(records)))
+    partial.replace(path)

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One row per run: a JSON file that is written once and never changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from visbench.engine.errors import UserError
+
+METRICS = ("AP", "AP50", "AP75", "AR1", "AR10")
+"""Metrics of the table; in rows they are points, 0 to 100."""
+
+FINISHED, FAILED = "finished", "failed"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a comparison.
+
+    Args:
+        method: Name of the method, or of the control.
+        config: Path of the config; empty for a control.
+        dataset: Name of the validation data.
+        seed: Seed of the run.
+        AP: Track AP in points; None if there is no number. The same for the other metrics.
+        AP50: AP at an IoU of 0.5.
+        AP75: AP at an IoU of 0.75.
+        AR1: Recall with one prediction per video and class.
+        AR10: Recall with ten predictions.
+        parameters_m: Parameters in millions.
+        gflops_per_frame: Multiplications and additions of the network on one frame, in 10^9.
+        training_s: Seconds spent in training iterations.
+        fps: Frames per second of inference, reading of frames included.
+        host_memory_mb: Peak resident memory of the test process, MiB.
+        device_memory_mb: Peak memory allocated on the GPU in the test, MiB; None on the CPU.
+        training_memory_mb: Peak resident memory of the training process, MiB.
+        kind: ``method`` or ``control``.
+        status: ``finished`` or ``failed``.
+        reason: Why it failed.
+        log: Path of the log that says more.
+        checkpoint: Path of the trained weights.
+        overlay: Path of the overlay video.
+        device: ``cpu``, ``cuda`` or ``mps``.
+        machine: Processor, cores, memory, GPU and system.
+        versions: Version by package.
+        config_hash: See :func:`~visbench.benchmark.identity.config_hash`.
+        details: Further numbers, e.g. all metrics as fractions.
+        date: Day and time of the end, UTC.
+    """
+
+    method: str
+    config: str
+    dataset: str
+    seed: int
+    AP: float | None = None
+    AP50: float | None = None
+    AP75: float | None = None
+    AR1: float | None = None
+    AR10: float | None = None
+    parameters_m: float | None = None
+    gflops_per_frame: float | None = None
+    training_s: float | None = None
+    fps: float | None = None
+    host_memory_mb: float | None = None
+    device_memory_mb: float | None = None
+    training_memory_mb: float | None = None
+    kind: str = "method"
+    status: str = FINISHED
+    reason: str = ""
+    log: str = ""
+    checkpoint: str = ""
+    overlay: str = ""
+    device: str = ""
+    machine: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    config_hash: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+    date: str = ""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Row:
+        """Build a row from a dictionary; fields of later versions are left out."""
+        known = {item.name for item in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+    @property
+    def file_name(self) -> str:
+        """Name of the row's file: config, data, seed, hash of the config."""
+        stem = Path(self.config).stem if self.config else _slug(self.method)
+        parts = (stem, _slug(self.dataset) or "unknown", f"seed{self.seed}", self.config_hash)
+        return "__".join(part for part in parts if part)
+
+
+def points(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Return the table's metrics in points from fractions; -1 (undefined) becomes None.
+
+    Args:
+        metrics: Fractions by name, with or without ``youtube_vis/``.
+    """
+    values = {name.removeprefix("youtube_vis/"): value for name, value in metrics.items()}
+    return {
+        name: 100 * values[name] if values.get(name, -1) >= 0 else None
+        for name in METRICS
+        if name in values
+    }
+
+
+class RowStore:
+    """Rows in a folder, one JSON file each. A file is never overwritten.
+
+    Finished rows are ``<config>__<data>__seed<seed>__<hash>.json``; failures get
+    ``.failed-<n>`` before the ending and do not stand in the way of another attempt.
+
+    Args:
+        folder: The folder; made when the first row is added.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def finished(self, config: str | Path, seed: int, digest: str) -> Row | None:
+        """Return the finished row of a run, if there is one.
+
+        Args:
+            config: Path of the config; only its name counts.
+            seed: Seed of the run.
+            digest: Hash of the config.
+        """
+        return self._find(f"{Path(config).stem}__*__seed{seed}__{digest}.json")
+
+    def control(self, method: str, dataset: str, digest: str) -> Row | None:
+        """Return the row of a control on some data, if there is one."""
+        name = Row(method, "", dataset, 0, config_hash=digest).file_name
+        return self._find(f"{name}.json")
+
+    def _find(self, pattern: str) -> Row | None:
+        paths = sorted(self.folder.glob(pattern))
+        return self.read(paths[0]) if paths else None
+
+    def add(self, row: Row) -> Path:
+        """Write a row.
+
+        Returns:
+            The file.
+
+        Raises:
+            UserError: If a finished row of that run is there already.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{row.file_name}.json"
+        if row.status != FINISHED:
+            tries = len(list(self.folder.glob(f"{row.file_name}.failed-*.json")))
+            path = path.with_suffix(f".failed-{tries + 1}.json")
+        if path.exists():
+            raise UserError(f"{path} is there already; rows are never overwritten")
+        partial = path.with_name(f".{path.name}.partial")
+        text = json.dumps(dataclasses.asdict(row), indent=2, ensure_ascii=False)
+        partial.write_text(text + "\n", encoding="utf-8")
+        os.replace(partial, path)
+        return path
+
+    def read(self, path: str | Path) -> Row:
+        """Read a row.
+
+        Raises:
+            UserError: If the file is damaged; the message says what to do.
+        """
+        try:
+            return Row.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(
+                f"row {path} cannot be read ({error}); move it away, and the run is done again"
+            ) from error
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9.-]+", "_", text.lower())

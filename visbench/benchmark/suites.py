@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Suites: explicit lists of configs that are compared with one word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from visbench.engine.errors import UserError
+
+SUITES: dict[str, tuple[str, ...]] = {
+    "demo": (
+        "baselines/masktrack_rcnn_demo_movingshapes.py",
+        "inspro/inspro_demo_movingshapes.py",
+    ),
+    "quick": (
+        "baselines/masktrack_rcnn_demo_movingshapes.py",
+        "inspro/inspro_demo_movingshapes.py",
+    ),
+}
+"""Configs of each suite, relative to the folder of configs.
+
+``demo`` trains every method for at most 4 minutes on two cores, ``quick`` for at most 15.
+"""
+
+
+def config_folder() -> Path:
+    """Return the folder of configs: that of the source tree, else the installed package's.
+
+    Raises:
+        UserError: If there is none.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package.parent / "configs", package / ".mim" / "configs"):
+        if folder.is_dir():
+            return folder
+    raise UserError(
+        f"no configs beside {package}; clone the repository or install the wheel of visbench"
+    )
+
+
+def suite_configs(name: str) -> list[Path]:
+    """Return the config files of a suite.
+
+    Args:
+        name: A key of :data:`SUITES`.
+
+    Raises:
+        UserError: If there is no such suite.
+    """
+    if name not in SUITES:
+        raise UserError(f"suite {name!r} does not exist; use one of {', '.join(SUITES)}")
+    folder = config_folder()
+    if folder.parent == Path.cwd():
+        folder = Path(folder.name)
+    return [folder / relative for relative in SUITES[name]]

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One phase of one run in a process of its own: ``python -m visbench.benchmark.worker PHASE``.
+
+Started by the comparison; reports by events, see :mod:`visbench.benchmark.events`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from visbench.benchmark.events import send
+from visbench.benchmark.rows import points
+
+CHECKPOINTS_PER_RUN = 10
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a phase; an exception is reported as an event and in the log."""
+    args = _parser().parse_args(arguments)
+    phases = {"data": _data, "train": _train, "test": _test, "controls": _controls}
+    try:
+        phases[args.phase](args)
+    except Exception as error:
+        traceback.print_exc()
+        send(error=_one_line(error))
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("phase", choices=["data", "train", "test", "controls"])
+    parser.add_argument("configs", nargs="+")
+    parser.add_argument("--run-dir", type=Path, default=Path("."))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device")
+    parser.add_argument("--rows", type=Path, default=Path("rows"))
+    return parser
+
+
+def _one_line(error: BaseException) -> str:
+    from visbench.engine.errors import UserError
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, UserError):
+            return str(cause)
+        cause = cause.__cause__ or cause.__context__
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "visbench" in f.filename]
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}{place}"
+
+
+def _load(args: argparse.Namespace, work_dir: Path) -> Any:
+    from visbench.engine import load_config, select_device
+
+    select_device(args.device)
+    config = load_config(args.configs[0], work_dir=str(work_dir))
+    config.setdefault("randomness", {})["seed"] = args.seed
+    return config
+
+
+def _data(args: argparse.Namespace) -> None:
+    """Write MovingShapes where configs need it, with a progress bar of its own."""
+    from visbench.datasets.moving_shapes import ensure_split
+    from visbench.engine import ConfigError, load_config
+
+    for path in args.configs:
+        try:
+            config = load_config(path)
+        except ConfigError as error:
+            # Its training says the same and makes a row of it.
+            print(error)
+            continue
+        for loader in ("train_dataloader", "val_dataloader"):
+            dataset = (config.get(loader) or {}).get("dataset") or {}
+            if str(dataset.get("type", "")).endswith("MovingShapesDataset"):
+                ensure_split(
+                    dataset.get("data_root", "data/moving_shapes"),
+                    dataset.get("preset", "easy"),
+                    dataset.get("split", "train"),
+                    dataset.get("num_videos"),
+                    dataset.get("workers", 2),
+                )
+
+
+def _train(args: argparse.Namespace) -> None:
+    """Train, or go on from the newest checkpoint, without validation in between."""
+    from visbench.benchmark.hooks import ProgressHook, TrainingTimeHook
+    from visbench.benchmark.machine import peak_memory_mb
+    from visbench.engine import build_runner, latest_checkpoint
+    from visbench.engine.checkpoint_hook import remove_partial_files
+
+    config = _load(args, args.run_dir)
+    send(dataset=dataset_name(config.val_dataloader.dataset), method=method_name(config))
+    newest = latest_checkpoint(args.run_dir)
+    if newest is not None:
+        config.resume, config.load_from = True, newest
+    iterations = config.train_cfg.get("max_iters")
+    if iterations:
+        # Validation is the test's part; as configured it would be paid for twice.
+        config.train_cfg.val_begin = iterations + 1
+        _more_checkpoints(config, max(1, iterations // CHECKPOINTS_PER_RUN))
+    remove_partial_files(config.work_dir)
+    runner = build_runner(config)
+    timer = TrainingTimeHook(args.run_dir / "training_time.jsonl")
+    runner.register_hook(ProgressHook())
+    runner.register_hook(timer)
+    runner.train()
+    facts = {
+        "checkpoint": latest_checkpoint(args.run_dir),
+        "training_s": timer.total(),
+        "training_memory_mb": peak_memory_mb(),
+    }
+    _write(args.run_dir / "train.json", facts)
+
+
+def _more_checkpoints(config: Any, interval: int) -> None:
+    hook = config.get("default_hooks", {}).get("checkpoint")
+    if hook is not None and not hook.get("by_epoch", True):
+        hook.interval = min(int(hook.get("interval", interval)), interval)
+
+
+def _test(args: argparse.Namespace) -> None:
+    """Test on the validation data and measure."""
+    from visbench.benchmark.hooks import InferenceTimeHook, OneOverlayHook, ProgressHook
+    from visbench.engine import build_runner
+
+    facts = json.loads((args.run_dir / "train.json").read_text(encoding="utf-8"))
+    folder = args.run_dir / "test"
+    config = _load(args, folder)
+    config.test_dataloader, config.test_evaluator = config.val_dataloader, config.val_evaluator
+    config.setdefault("test_cfg", {"type": "VideoTestLoop"})
+    config.load_from, config.resume = facts["checkpoint"], False
+    runner = build_runner(config)
+    timer = InferenceTimeHook(folder / "inference_time.jsonl")
+    overlay = OneOverlayHook(args.run_dir / "overlay.mp4")
+    for hook in (ProgressHook(), timer, overlay):
+        runner.register_hook(hook)
+    metrics = {name: float(value) for name, value in runner.test().items()}
+    facts.update(_measured(runner), **points(metrics), fps=timer.frames_per_second())
+    facts.update(
+        method=method_name(config),
+        dataset=dataset_name(config.val_dataloader.dataset),
+        overlay=str(overlay.path) if overlay.path.exists() else "",
+        details={"metrics": metrics},
+    )
+    _write(args.run_dir / "test.json", facts)
+
+
+def _measured(runner: Any) -> dict[str, Any]:
+    import torch
+    from mmengine.device import get_device
+
+    from visbench.benchmark.machine import machine, peak_memory_mb, versions
+    from visbench.benchmark.measure import count_parameters, gflops_per_frame
+
+    device = str(get_device())
+    facts: dict[str, Any] = {
+        "host_memory_mb": peak_memory_mb(),
+        "device": device,
+        "machine": f"{machine()}, {torch.get_num_threads()} threads",
+        "versions": versions(),
+        "parameters_m": count_parameters(runner.model),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    if device == "cuda":
+        facts["device_memory_mb"] = torch.cuda.max_memory_allocated() / 2**20
+        facts["machine"] += f", {torch.cuda.get_device_name()}"
+    try:
+        frame = runner.test_loop.dataset.get_video(0).frames.read(0)
+        facts["gflops_per_frame"] = gflops_per_frame(runner.model, frame)
+    except Exception as error:
+        # A method that cannot be counted still has its other numbers.
+        print(f"GFLOPs cannot be counted: {error}")
+    return facts
+
+
+def _controls(args: argparse.Namespace) -> None:
+    """Compute the controls of a config's validation data that the store lacks."""
+    from dataclasses import replace
+
+    from visbench.benchmark.controls import CONTROLS, CONTROLS_VERSION, control_row
+    from visbench.benchmark.machine import machine, versions
+    from visbench.benchmark.rows import RowStore
+    from visbench.engine import load_config
+    from visbench.registry import DATASETS, register_all_modules
+
+    register_all_modules()
+    settings = load_config(args.configs[0]).val_dataloader.dataset
+    dataset, name, store = DATASETS.build(settings), dataset_name(settings), RowStore(args.rows)
+    for control in CONTROLS:
+        if store.control(control, name, CONTROLS_VERSION) is None:
+            row = control_row(control, name, dataset.ann_file, dataset.data_prefix["img_path"])
+            store.add(replace(row, device="cpu", machine=machine(), versions=versions()))
+
+
+def dataset_name(settings: Any) -> str:
+    """Return a data set's name in rows, from its config.
+
+    Examples:
+        >>> dataset_name({"type": "visbench.YouTubeVIS2019", "split": "valid"})
+        'youtubevis2019-valid'
+    """
+    kind = str(settings.get("type", "")).split(".")[-1].removesuffix("Dataset").lower()
+    split = settings.get("split") or Path(str(settings.get("ann_file", ""))).stem
+    if kind != "movingshapes":
+        return "-".join(part for part in (kind, split) if part)
+    from visbench.datasets.moving_shapes import VERSION
+
+    videos = settings.get("num_videos")
+    name = f"{kind}-{VERSION}-{settings.get('preset', 'easy')}-{split}"
+    return f"{name}-first{videos}" if videos else name
+
+
+def method_name(config: Any) -> str:
+    """Return a method's name: the config's ``method_name``, else the type of its model."""
+    return str(config.get("method_name") or str(config.model.type).split(".")[-1])
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    os.replace(partial, path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
