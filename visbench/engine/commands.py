@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from visbench.datasets.frame_source import FrameError
 from visbench.engine.checkpoint_hook import remove_partial_files
 from visbench.engine.config import (
+    OptionsAction,
     load_config,
     unknown_name,
     use_amp,
@@ -122,7 +123,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=OptionsAction,
         metavar="FIELD=VALUE",
         help="fields of the config to overwrite, e.g. train_cfg.max_iters=100 or a.b='[1,2]'",
     )

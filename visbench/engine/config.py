@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.registry import Registry
 
@@ -19,6 +19,20 @@ from visbench import registry
 from visbench.engine.errors import ConfigError
 
 WORK_DIRS = "work_dirs"
+
+
+class OptionsAction(DictAction):
+    """MMEngine's ``--cfg-options`` with an error that says how to write them."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        """Parse ``FIELD=VALUE`` words into a dictionary."""
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except (ValueError, AssertionError, RecursionError):
+            parser.error(
+                f"--cfg-options {' '.join(values)}: write FIELD=VALUE, e.g. "
+                "train_cfg.max_iters=100 or a.b='[1,2]'; dictionaries need one option per field"
+            )
 
 
 def load_config(

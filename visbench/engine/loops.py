@@ -32,8 +32,9 @@ class VideoLoop(BaseLoop):
     For every index of the data loader's sampler the loop calls ``dataset.get_video(index)``,
     ``model.prepare`` on each frame as the method asks for it, and ``model.segment``. Hooks see
     videos as iterations: ``data_batch`` is ``{"video": VideoInfo, "index": int}``, afterwards
-    with the ``seconds`` that ``segment`` took, reading included; ``outputs`` is ``[{"video_tracks": VideoTracks}]``, and the same list goes to the evaluator. A video is
-    never split between ranks; a rank may have none.
+    with the ``seconds`` that ``segment`` took (reading of frames included); ``outputs`` is
+    ``[{"video_tracks": VideoTracks}]``, and the same list goes to the evaluator. A video is never
+    split between ranks; a rank may have none.
 
     Args:
         runner: The runner.

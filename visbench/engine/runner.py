@@ -33,6 +33,7 @@ class VISRunner(Runner):
         if self._resume and self._load_from is None and not self._has_loaded:
             self._load_from = latest_checkpoint(self.work_dir)
             if self._load_from is None:
+                self._resume = False
                 self.logger.info(f"{self.work_dir} holds no checkpoint: training starts anew.")
         super().load_or_resume()
 
