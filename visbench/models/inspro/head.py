@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,24 @@ CLIP_MODES = ("handover", "all_stages", "none")
 MASK_STAGES = ("all", "last")
 CONDINST_RANGE = 64 / 56
 """CondInst's smallest divisor of relative coordinates over the finest scale of RoI levels."""
+
+
+def whole_frame_boxes(number: int) -> Tensor:
+    """Return ``(number, 4)`` normalised boxes (centre, size), each the whole frame."""
+    return torch.tensor([0.5, 0.5, 1.0, 1.0]).repeat(number, 1)
+
+
+def grid_boxes(number: int) -> Tensor:
+    """Return ``(number, 4)`` normalised boxes (centre, size), two cells of a grid wide and high."""
+    columns = math.ceil(math.sqrt(number))
+    rows = math.ceil(number / columns)
+    cell = torch.tensor([1 / columns, 1 / rows])
+    index = torch.arange(number)
+    centres = (torch.stack([index % columns, index // columns], dim=1) + 0.5) * cell
+    return torch.cat([centres, (2 * cell).clamp(max=1).expand(number, 2)], dim=1)
+
+
+START_BOXES = {"frame": whole_frame_boxes, "grid": grid_boxes}
 
 
 class Carry(NamedTuple):
@@ -64,6 +83,8 @@ class InsProHead(BaseModule):
         detach_query_between_frames: Stop gradients at the queries handed on. The linear map of the
             attention then receives none.
         detach_bank_history: Stop gradients at bank entries of earlier frames.
+        start_boxes: Where the learnable proposals start: ``frame`` (each is the whole frame, as in
+            the paper) or ``grid`` (spread evenly, which a short training from scratch prefers).
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
@@ -90,6 +111,7 @@ class InsProHead(BaseModule):
         min_proposal_size: float = 1.0,
         detach_query_between_frames: bool = False,
         detach_bank_history: bool = False,
+        start_boxes: str = "frame",
         init_cfg: Any = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -102,6 +124,7 @@ class InsProHead(BaseModule):
                 raise ValueError(f"{name}={value} must be at least 1")
         _check_mode("clip_proposals", clip_proposals, CLIP_MODES)
         _check_mode("mask_loss_stages", mask_loss_stages, MASK_STAGES)
+        _check_mode("start_boxes", start_boxes, list(START_BOXES))
         self.num_classes = num_classes
         self.num_queries = num_queries
         self.bank_size = bank_size
@@ -109,6 +132,7 @@ class InsProHead(BaseModule):
         self.propagate_proposal = propagate_proposal
         self.clip_proposals = clip_proposals
         self.min_proposal_size = min_proposal_size
+        self.start_boxes = START_BOXES[start_boxes]
         self.detach_query = detach_query_between_frames
         self.detach_bank = detach_bank_history
         self.init_queries = nn.Embedding(num_queries, channels)
@@ -139,12 +163,11 @@ class InsProHead(BaseModule):
         self.fixed_divisor = _fixed_divisor(rel_coord_norm)
 
     def init_weights(self) -> None:
-        """Start every proposal as the whole frame and every query at random."""
+        """Start queries at random and proposals as ``start_boxes`` says."""
         super().init_weights()
         nn.init.normal_(self.init_queries.weight)
         with torch.no_grad():
-            self.init_proposals.weight[:, :2] = 0.5
-            self.init_proposals.weight[:, 2:] = 1.0
+            self.init_proposals.weight.copy_(self.start_boxes(self.num_queries))
 
     def start(self, batch_size: int) -> Carry:
         """Return the learned pairs with which every video or clip starts."""
