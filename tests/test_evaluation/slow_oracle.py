@@ -153,4 +153,5 @@ class Oracle:
         for r, point in enumerate(POINTS):
             reached = [i for i, recall in enumerate(recalls) if recall >= point]
             value = max(curve[reached[0] :]) if reached else 0.0
-            self.precision[(t, r, *rest)] = value
+            place = (t, r, *rest)
+            self.precision[place] = value

@@ -274,7 +274,7 @@ def test_unknown_metric_names_the_known_ones() -> None:
 
 def test_results_must_be_a_list() -> None:
     with pytest.raises(InputError, match="must be a list of records"):
-        evaluate(make_gt(), {"results": make_results()})
+        evaluate(make_gt(), {"results": {}})
 
 
 def test_video_is_given_once_and_known() -> None:

@@ -102,7 +102,10 @@ def test_boundary_and_dilation(seed: int, radius: int) -> None:
     pixels = boundary_pixels(mask)
     assert pixels.tolist() == np.flatnonzero(slow_boundary(mask)).tolist()
     expected = slow_dilation(slow_boundary(mask), radius)
-    assert dilate(pixels, *mask.shape, radius).tolist() == expected.reshape(-1).tolist()
+    assert (
+        dilate(pixels, mask.shape[0], mask.shape[1], radius).tolist()
+        == expected.reshape(-1).tolist()
+    )
 
 
 def test_tolerance_is_eight_pixels_at_480p() -> None:

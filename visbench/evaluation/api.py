@@ -17,7 +17,7 @@ from visbench.evaluation.results import Prediction, iterate_results
 from visbench.evaluation.streams import read_json
 from visbench.evaluation.video_evaluator import VideoEvaluator, metric_names
 
-__all__ = ["ALL_METRICS", "evaluate"]
+__all__ = ["ALL_METRICS", "evaluate", "group_by_video"]
 
 ALL_METRICS = (*METRICS, "davis", "all")
 
@@ -74,7 +74,7 @@ def evaluate(
         tolerant=tolerant,
         source=source,
     )
-    for group in _groups(evaluator.reader.read_all(records)):
+    for group in group_by_video(evaluator.reader.read_all(records)):
         evaluator.add(group)
         if progress is not None:
             progress(evaluator.reader.count)
@@ -147,7 +147,7 @@ def _field_names(content: Any, name: str) -> set[str]:
     return every | ({"occlusion"} & set.union(*fields))
 
 
-def _groups(predictions: Iterator[Prediction]) -> Iterator[list[Prediction]]:
+def group_by_video(predictions: Iterator[Prediction]) -> Iterator[list[Prediction]]:
     """Yield runs of predictions of the same video, bounded in number."""
     group: list[Prediction] = []
     for prediction in predictions:

@@ -9,6 +9,7 @@ lengths here first (numpy, all masks of a track at once), checked, and measured 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ MAX_PIXELS = 2**31 - 1
 _MAX_CHARACTERS_PER_RUN = 7
 _MAX_OUTLINE = 20_000_000
 _POLYGON_UPSAMPLING = 5
+_ALPHABET = "character outside the run-length alphabet ('0' to 'o')"
 
 Int64 = npt.NDArray[np.int64]
 
@@ -36,7 +38,7 @@ class MaskError(ValueError):
         super().__init__(f"mask {index}: {problem}")
 
 
-def measure(strings: list[bytes], pixels: Int64) -> tuple[Int64, list[bytes]]:
+def measure(strings: list[str], pixels: Int64) -> tuple[Int64, list[str]]:
     """Check compressed masks and count their foreground pixels.
 
     Args:
@@ -52,111 +54,135 @@ def measure(strings: list[bytes], pixels: Int64) -> tuple[Int64, list[bytes]]:
     """
     if not strings:
         return np.zeros(0, np.int64), strings
-    runs, rows, padding = _decode(strings)
-    if runs.min() < 0 or runs.max() > pixels.min():
-        _check_runs(runs, rows, pixels)
-    sums = np.add.reduceat(runs, rows[:-1], axis=0)
-    wrong = np.flatnonzero(sums.sum(axis=1) != pixels)
+    runs = _decode(strings)
+    runs.check(pixels)
+    areas = np.add.reduceat(runs.foreground, runs.starts)
+    totals = areas + np.add.reduceat(runs.background, runs.starts)
+    wrong = np.flatnonzero(totals != pixels)
     if len(wrong):
         index = int(wrong[0])
-        total = int(sums[index].sum())
-        raise MaskError(index, f"runs cover {total} pixels, the image has {int(pixels[index])}")
-    zeros = runs == 0
-    # A first background run of zero is how a mask that starts at pixel 0 is written.
-    zeros[rows[:-1], 0] = False
-    zeros[padding, 1] = False
-    if zeros.any():
-        strings = _merge_zero_runs(strings, runs, rows, pixels, zeros)
-    return sums[:, 1], strings
+        size = int(pixels[index])
+        raise MaskError(index, f"runs cover {int(totals[index])} pixels, the image has {size}")
+    return areas, runs.merge_zero_runs(strings)
 
 
-def _decode(strings: list[bytes]) -> tuple[Int64, Int64, Int64]:
-    """Return run lengths in (background, foreground) rows and the first row of each mask.
+@dataclass(frozen=True)
+class _Runs:
+    """Run lengths of several masks, one row per pair of a background and a foreground run.
 
-    A mask with an odd number of runs ends with a foreground run of zero that it does not have;
-    the rows of these paddings come third.
+    Attributes:
+        background: ``(N,)`` lengths of the background runs.
+        foreground: ``(N,)`` lengths of the foreground runs that follow them.
+        starts: ``(n,)`` first row of each mask.
+        padding: Rows whose foreground run stands for none: the mask ends with background.
     """
+
+    background: Int64
+    foreground: Int64
+    starts: Int64
+    padding: Int64
+
+    def of(self, index: int) -> Int64:
+        """Return the run lengths of one mask."""
+        end = self.starts[index + 1] if index + 1 < len(self.starts) else len(self.background)
+        part = slice(self.starts[index], end)
+        return np.stack([self.background[part], self.foreground[part]], axis=1).reshape(-1)
+
+    def check(self, pixels: Int64) -> None:
+        """Raise for the first mask with a run that is negative or larger than its image."""
+        lowest = min(self.background.min(), self.foreground.min())
+        highest = max(self.background.max(), self.foreground.max())
+        if lowest >= 0 and highest <= pixels.min():
+            return
+        for index, size in enumerate(pixels.tolist()):
+            runs = self.of(index)
+            if runs.min() < 0:
+                raise MaskError(index, f"negative run length {int(runs.min())}")
+            if runs.max() > size:
+                raise MaskError(index, f"run of {int(runs.max())} pixels, the image has {size}")
+
+    def merge_zero_runs(self, strings: list[str]) -> list[str]:
+        """Return the strings, written anew where a run has length zero."""
+        zeros = self.background == 0
+        # A first background run of zero is how a mask that starts at pixel 0 is written.
+        zeros[self.starts] = False
+        empty = self.foreground == 0
+        empty[self.padding] = False
+        if not zeros.any() and not empty.any():
+            return strings
+        merged = list(strings)
+        for index in np.flatnonzero(np.logical_or.reduceat(zeros | empty, self.starts)):
+            runs = self.of(index)
+            merged[index] = compress_runs(runs, int(runs.sum()), 1)
+        return merged
+
+
+def _decode(strings: list[str]) -> _Runs:
+    # One more run of zero ('0') behind each mask makes the usual odd number of runs even.
+    joined = "0".join(strings) + "0"
     lengths = np.fromiter(map(len, strings), np.int64, len(strings))
     if not lengths.all():
         raise MaskError(int(np.argmin(lengths)), "empty run-length string")
-    codes = np.frombuffer(b"".join(strings), np.uint8) - np.uint8(48)
-    last = np.cumsum(lengths) - 1
+    if not joined.isascii():
+        bad = next(index for index, text in enumerate(strings) if not text.isascii())
+        raise MaskError(bad, _ALPHABET)
+    codes = np.frombuffer(joined.encode("ascii"), np.uint8) - np.uint8(48)
+    added = np.cumsum(lengths + 1) - 1
     if codes.max() > 63:
-        bad = int(np.searchsorted(last, int(np.argmax(codes > 63))))
-        raise MaskError(bad, "character outside the run-length alphabet ('0' to 'o')")
-    ends = np.flatnonzero(codes < 32)
-    if (codes[last] >= 32).any():
-        bad = int(np.argmax(codes[last] >= 32))
+        raise MaskError(int(np.searchsorted(added, int(np.argmax(codes > 63)))), _ALPHABET)
+    if (codes[added - 1] >= 32).any():
+        bad = int(np.argmax(codes[added - 1] >= 32))
         raise MaskError(bad, "run-length string is cut off in the middle of a number")
-    values = _values(codes, ends, last)
-    first_run = np.concatenate(([0], np.searchsorted(ends, last, side="right")))
-    counts = np.diff(first_run)
-    rows = np.concatenate(([0], np.cumsum((counts + 1) // 2)))
-    odd = counts % 2 == 1
-    padded = np.zeros(2 * int(rows[-1]), np.int64)
-    shift = 2 * rows[:-1] - first_run[:-1]
-    padded[np.arange(len(values)) + np.repeat(shift, counts)] = values
-    deltas = padded.reshape(-1, 2)
-    _integrate(deltas, rows)
-    padding = rows[1:][odd] - 1
-    deltas[padding, 1] = 0
-    return deltas, rows, padding
+    values, ends = _values(codes, added)
+    last = np.searchsorted(ends, added)
+    counts = np.diff(last, prepend=-1)
+    surplus = counts % 2 == 1
+    if surplus.any():
+        values = np.delete(values, last[surplus])
+        counts = counts - surplus
+    rows = np.cumsum(counts // 2)
+    return _integrate(values, rows - counts // 2, (rows - 1)[~surplus])
 
 
-def _values(codes: npt.NDArray[np.uint8], ends: Int64, last: Int64) -> Int64:
-    """Return the signed numbers written in groups of five bits, least significant first."""
-    values = ((codes[ends] & 31) ^ 16).astype(np.int64) - 16
-    widths = np.diff(ends, prepend=-1)
-    widest = int(widths.max())
-    if widest > _MAX_CHARACTERS_PER_RUN:
-        bad = int(np.searchsorted(last, int(ends[np.argmax(widths)])))
+def _values(codes: npt.NDArray[np.uint8], added: Int64) -> tuple[Int64, Int64]:
+    """Return the signed numbers, written in groups of five bits, lowest first, and their ends."""
+    ends = np.flatnonzero(codes < 32)
+    values: Int64 = (codes[ends] ^ np.uint8(16)).astype(np.int64)
+    values -= 16
+    long = np.flatnonzero(np.diff(ends) > 1) + 1
+    if ends[0] > 0:
+        long = np.concatenate(([0], long))
+    widths = ends[long] - np.where(long > 0, ends[long - 1], -1)
+    if len(long) and widths.max() > _MAX_CHARACTERS_PER_RUN:
+        bad = int(np.searchsorted(added, int(ends[long[np.argmax(widths)]])))
         raise MaskError(bad, "run length too large")
-    for position in range(1, widest):
-        long = np.flatnonzero(widths > position)
+    position = 1
+    while len(long):
         values[long] = values[long] * 32 + (codes[ends[long] - position] & 31)
-    return values
+        position += 1
+        more = widths > position
+        long, widths = long[more], widths[more]
+    return values, ends
 
 
-def _integrate(deltas: Int64, rows: Int64) -> None:
-    """Turn differences into run lengths, in place.
+def _integrate(values: Int64, starts: Int64, padding: Int64) -> _Runs:
+    """Turn differences into run lengths.
 
     From the fourth run on, the encoding stores the difference to the run before the last one. So
-    both columns are running sums; the first background run of a mask stands outside of them.
+    background and foreground are running sums; the first background run stands outside of them.
     """
-    starts = rows[:-1]
-    first = deltas[starts, 0].copy()
-    deltas[starts, 0] = 0
-    sums = np.add.reduceat(deltas, starts, axis=0)
-    deltas[starts[1:]] -= sums[:-1]
-    np.cumsum(deltas, axis=0, out=deltas)
-    deltas[starts, 0] = first
+    background, foreground = values[0::2].copy(), values[1::2].copy()
+    first = background[starts]
+    background[starts] = 0
+    for deltas in (background, foreground):
+        deltas[starts[1:]] -= np.add.reduceat(deltas, starts)[:-1]
+        np.cumsum(deltas, out=deltas)
+    background[starts] = first
+    foreground[padding] = 0
+    return _Runs(background, foreground, starts, padding)
 
 
-def _check_runs(runs: Int64, rows: Int64, pixels: Int64) -> None:
-    for index in range(len(pixels)):
-        part = runs[rows[index] : rows[index + 1]]
-        if part.min() < 0:
-            raise MaskError(index, f"negative run length {int(part.min())}")
-        if part.max() > pixels[index]:
-            size = int(pixels[index])
-            raise MaskError(index, f"run of {int(part.max())} pixels, the image has {size}")
-
-
-def _merge_zero_runs(
-    strings: list[bytes],
-    runs: Int64,
-    rows: Int64,
-    pixels: Int64,
-    zeros: npt.NDArray[np.bool_],
-) -> list[bytes]:
-    merged = list(strings)
-    for index in np.flatnonzero(np.logical_or.reduceat(zeros.any(axis=1), rows[:-1])):
-        counts = runs[rows[index] : rows[index + 1]].reshape(-1)
-        merged[index] = compress_runs(counts, int(pixels[index]), 1)
-    return merged
-
-
-def compress_runs(counts: Sequence[int] | Int64, height: int, width: int) -> bytes:
+def compress_runs(counts: Sequence[int] | Int64, height: int, width: int) -> str:
     """Encode run lengths, merging runs of length zero.
 
     Args:
@@ -192,10 +218,10 @@ def compress_runs(counts: Sequence[int] | Int64, height: int, width: int) -> byt
     encoded = mask_utils.frPyObjects(
         {"size": [height, width], "counts": merged.tolist()}, height, width
     )
-    return bytes(encoded["counts"])
+    return str(encoded["counts"].decode("ascii"))
 
 
-def rasterize_polygons(polygons: Sequence[Any], height: int, width: int) -> bytes:
+def rasterize_polygons(polygons: Sequence[Any], height: int, width: int) -> str:
     """Draw polygons as the reference does (COCO's rasterisation, union of all parts).
 
     Args:
@@ -215,7 +241,7 @@ def rasterize_polygons(polygons: Sequence[Any], height: int, width: int) -> byte
     if outline > _MAX_OUTLINE:
         raise MaskError(0, f"polygon outline of about {outline:.0f} pixels is too long")
     encoded = mask_utils.frPyObjects([part.tolist() for part in parts], height, width)
-    return bytes(mask_utils.merge(encoded)["counts"])
+    return str(mask_utils.merge(encoded)["counts"].decode("ascii"))
 
 
 def _polygon(polygon: Any) -> npt.NDArray[np.float64]:

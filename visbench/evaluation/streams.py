@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from visbench.evaluation.errors import InputError
@@ -221,14 +222,10 @@ class _Pushback:
 
 def _object_spans(text: bytes) -> Iterator[tuple[int, int]]:
     """Yield start and end of each complete top-level object; braces in strings do not count."""
-    # Escaped characters become plain ones of the same length: then every quote opens or closes.
-    plain = text
-    if b"\\" in text:
-        plain = text.replace(b"\\\\", b"__").replace(b'\\"', b"__")
-    codes = np.frombuffer(plain, np.uint8)
+    codes = np.frombuffer(text, np.uint8)
     braces = np.flatnonzero(codes > 122)
     braces = braces[(codes[braces] == 123) | (codes[braces] == 125)]
-    quotes = np.flatnonzero(codes == 34)
+    quotes = _string_limits(text, codes)
     outside = np.searchsorted(quotes, braces) % 2 == 0
     braces = braces[outside]
     steps = np.where(codes[braces] == 123, 1, -1)
@@ -237,3 +234,18 @@ def _object_spans(text: bytes) -> Iterator[tuple[int, int]]:
     starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
     for first, last in zip(braces[starts].tolist(), braces[ends].tolist(), strict=True):
         yield first, last + 1
+
+
+def _string_limits(text: bytes, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
+    """Return the positions of the quotes that open or close a string."""
+    quotes = np.flatnonzero(codes == 34)
+    doubtful = np.flatnonzero(codes[quotes - 1] == 92) if b'\\"' in text else ()
+    escaped = [index for index in doubtful if _backslashes_before(text, int(quotes[index])) % 2]
+    return np.delete(quotes, escaped) if escaped else quotes
+
+
+def _backslashes_before(text: bytes, position: int) -> int:
+    start = position
+    while start > 0 and text[start - 1] == 92:
+        start -= 1
+    return position - start

@@ -247,7 +247,7 @@ def _plain_mask(mask: Any) -> Any:
     except InputError:
         return mask
     rle = track.rles[0]
-    return mask if rle is None else {**mask, "counts": rle["counts"].decode("ascii")}
+    return mask if rle is None else {**mask, "counts": rle["counts"]}
 
 
 def _dump(record: Any) -> bytes:

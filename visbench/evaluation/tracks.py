@@ -89,26 +89,50 @@ def read_masks(
         InputError: A mask is malformed, has another size, or does not fill its image.
     """
     entries = fields.list("segmentations", "one mask or null per frame is expected")
-    rles: list[dict[str, Any] | None] = [None] * len(entries)
-    for frame, entry in enumerate(entries):
-        if entry is None or (isinstance(entry, (list, dict)) and not entry):
+    masks: dict[int, dict[str, Any]] = {}
+    for frame, mask in enumerate(entries):
+        if mask is None or (isinstance(mask, (list, dict)) and not mask):
+            continue
+        # Nearly every mask is fine as it is: no copy for those.
+        if _is_plain(mask, size):
+            masks[frame] = mask
             continue
         try:
-            rles[frame] = _read_mask(entry, size, any_size, polygons)
+            masks[frame] = _read_mask(mask, size, any_size, polygons)
         except MaskError as error:
             raise fields.error(f"segmentations[{frame}]", error.problem, _REMEDY) from None
-    present = [frame for frame, rle in enumerate(rles) if rle is not None]
-    masks = [rle for rle in rles if rle is not None]
-    pixels = np.array([mask["size"][0] * mask["size"][1] for mask in masks], np.int64)
     try:
-        measured, strings = measure([mask["counts"] for mask in masks], pixels)
+        return _measure_track(len(entries), masks)
     except MaskError as error:
-        field = f"segmentations[{present[error.index]}]"
+        field = f"segmentations[{list(masks)[error.index]}]"
         raise fields.error(field, error.problem, _REMEDY) from None
-    for mask, string in zip(masks, strings, strict=True):
-        mask["counts"] = string
-    areas = np.zeros(len(entries), np.int64)
-    areas[present] = measured
+
+
+def _is_plain(mask: Any, size: tuple[int, int]) -> bool:
+    """Tell whether a mask is a compressed string of the video's size."""
+    if type(mask) is not dict or type(mask.get("counts")) is not str:
+        return False
+    sides = mask.get("size")
+    return (
+        type(sides) is list
+        and len(sides) == 2
+        and type(sides[0]) is int
+        and type(sides[1]) is int
+        and sides[0] == size[0]
+        and sides[1] == size[1]
+    )
+
+
+def _measure_track(length: int, masks: dict[int, dict[str, Any]]) -> MaskTrack:
+    strings = [mask["counts"] for mask in masks.values()]
+    sizes = [mask["size"] for mask in masks.values()]
+    pixels = np.array([height * width for height, width in sizes], np.int64)
+    measured, merged = measure(strings, pixels)
+    rles: list[dict[str, Any] | None] = [None] * length
+    for (frame, mask), counts in zip(masks.items(), merged, strict=True):
+        rles[frame] = mask if counts is mask["counts"] else {**mask, "counts": counts}
+    areas = np.zeros(length, np.int64)
+    areas[list(masks)] = measured
     return MaskTrack(rles, areas)
 
 
@@ -128,12 +152,12 @@ def _read_mask(entry: Any, size: tuple[int, int], any_size: bool, polygons: bool
             0, f"size {[height, width]} is not the video's [height, width] {list(size)}"
         )
     counts = entry.get("counts")
-    if isinstance(counts, str):
-        # Anything outside ASCII is outside the alphabet as well and reported as such.
-        counts = counts.encode("utf-8", "surrogatepass")
+    if isinstance(counts, bytes):
+        # What is not ASCII becomes a character outside of the alphabet and is reported as such.
+        counts = counts.decode("ascii", "replace")
     elif isinstance(counts, (list, tuple, np.ndarray)):
         counts = compress_runs(counts, height, width)
-    elif not isinstance(counts, bytes):
+    elif not isinstance(counts, str):
         raise MaskError(0, f"'counts' must be a string or a list, found {shorten(counts)}")
     return {"size": [height, width], "counts": counts}
 

@@ -1,0 +1,262 @@
+#!/usr/bin/env python
+# SPDX-License-Identifier: Apache-2.0
+"""Compare the evaluator with MMDetection's copy of the official one, from files to numbers.
+
+A synthetic problem is written to a temporary folder: random closed curves that drift over frames
+of 720x1280, predictions that follow an object or not. Each side runs in a process of its own and
+reports its stages and its peak memory. The ratios are what counts; the absolute numbers are those
+of the machine at hand.
+
+Example:
+    python benchmarks/evaluation.py --videos 302 --frames 36 --objects 1.8 --predictions 100
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import orjson
+from pycocotools import mask as mask_utils
+from rich.console import Console
+from rich.table import Table
+
+HEIGHT, WIDTH = 720, 1280
+CATEGORIES = 40
+CURVE_POINTS = 90
+Curve = tuple[Any, Any]
+
+
+def main() -> int:
+    """Make the problem, run both sides and print the table of stages."""
+    options = parse_arguments()
+    if options.side:
+        print(json.dumps(SIDES[options.side](*options.files)))
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        files = write_problem(Path(folder), options)
+        found = {side: run_side(side, files) for side in SIDES}
+    if found["official"]["numbers"] != found["visbench"]["numbers"]:
+        raise SystemExit(f"the two sides disagree: {found}")
+    print_table(found, options)
+    return 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--videos", type=int, default=30)
+    parser.add_argument("--frames", type=int, default=36)
+    parser.add_argument("--objects", type=float, default=1.8, help="mean number in a video")
+    parser.add_argument("--predictions", type=int, default=100, help="number in each video")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--side", choices=("official", "visbench"), help=argparse.SUPPRESS)
+    parser.add_argument("files", nargs="*", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def write_problem(folder: Path, options: argparse.Namespace) -> tuple[str, str]:
+    """Write annotations and results and return their paths."""
+    rng = np.random.default_rng(options.seed)
+    videos: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    paths = folder / "annotations.json", folder / "results.json"
+    with paths[1].open("wb") as file:
+        file.write(b"[")
+        for video_id in range(1, options.videos + 1):
+            names = [f"{video_id}/{t:05d}.jpg" for t in range(options.frames)]
+            video = {"id": video_id, "height": HEIGHT, "width": WIDTH, "file_names": names}
+            curves = [make_curve(rng) for _ in range(max(1, rng.poisson(options.objects)))]
+            objects = [make_object(rng, video, curve) for curve in curves]
+            for track in objects:
+                annotations.append({**track, "id": len(annotations) + 1})
+            videos.append(video)
+            for number in range(options.predictions):
+                record = make_prediction(rng, video, objects, curves, number)
+                file.write(b", " * (file.tell() > 1) + orjson.dumps(record))
+        file.write(b"]")
+    categories = [{"id": k, "name": f"c{k}"} for k in range(1, CATEGORIES + 1)]
+    content = {"videos": videos, "categories": categories, "annotations": annotations}
+    paths[0].write_bytes(orjson.dumps(content))
+    return str(paths[0]), str(paths[1])
+
+
+def make_curve(rng: np.random.Generator) -> Curve:
+    """Return a closed curve, ``(CURVE_POINTS, 2)`` x and y, and its drift from frame to frame."""
+    angles = np.linspace(0, 2 * np.pi, CURVE_POINTS, endpoint=False)
+    radius = rng.uniform(50, 200) * np.ones(CURVE_POINTS)
+    for wave in range(2, 8):
+        radius *= 1 + 0.25 / wave * np.sin(wave * angles + rng.uniform(0, 2 * np.pi))
+    centre = rng.uniform([0, 0], [WIDTH, HEIGHT])
+    curve = centre + radius[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1)
+    return curve, rng.normal(0, 6, 2)
+
+
+def draw(rng: np.random.Generator, curve: Curve, frames: int, missing: float) -> list[Any]:
+    """Return one compressed mask per frame, None in a share of them."""
+    points, drift = curve
+    masks: list[Any] = []
+    for t in range(frames):
+        moved = (points + t * drift).clip([0, 0], [WIDTH, HEIGHT]).reshape(-1)
+        (mask,) = mask_utils.frPyObjects([moved.tolist()], HEIGHT, WIDTH)
+        masks.append(None if rng.random() < missing else mask)
+    return masks
+
+
+def make_object(rng: np.random.Generator, video: dict[str, Any], curve: Curve) -> dict[str, Any]:
+    """Return an annotation without id."""
+    masks = draw(rng, curve, len(video["file_names"]), 0.1)
+    return {
+        "video_id": video["id"],
+        "category_id": int(rng.integers(1, CATEGORIES + 1)),
+        "iscrowd": 0,
+        "segmentations": [mask and plain(mask) for mask in masks],
+        "areas": [mask and int(mask_utils.area(mask)) for mask in masks],
+        "bboxes": [mask and mask_utils.toBbox(mask).tolist() for mask in masks],
+    }
+
+
+def make_prediction(
+    rng: np.random.Generator,
+    video: dict[str, Any],
+    objects: list[dict[str, Any]],
+    curves: list[Curve],
+    number: int,
+) -> dict[str, Any]:
+    """Return a prediction: the first ones follow the objects, the others are anywhere."""
+    which = number % len(objects)
+    category, curve = objects[which]["category_id"], make_curve(rng)
+    if number < 2 * len(objects):
+        points, drift = curves[which]
+        curve = points + rng.normal(0, 4, points.shape), drift
+    elif rng.random() > 0.4:
+        category = int(rng.integers(1, CATEGORIES + 1))
+    masks = draw(rng, curve, len(video["file_names"]), 0.03)
+    return {
+        "video_id": video["id"],
+        "category_id": category,
+        "score": float(rng.random()),
+        "segmentations": [mask and plain(mask) for mask in masks],
+    }
+
+
+def plain(mask: dict[str, Any]) -> dict[str, Any]:
+    """Return a mask ready for JSON."""
+    return {"size": mask["size"], "counts": mask["counts"].decode()}
+
+
+class Stages:
+    """Measures the processor time since the last call (both sides use one thread)."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.last = time.process_time()
+
+    def done(self, name: str) -> None:
+        """Add the time since the last call to a stage."""
+        now = time.process_time()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self.last
+        self.last = now
+
+    def report(self, numbers: list[float]) -> dict[str, Any]:
+        """Return the stages with peak memory in MiB and the numbers."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return {"stages": self.seconds, "peak": peak, "numbers": numbers}
+
+
+def run_official(annotations: str, results: str) -> dict[str, Any]:
+    """Evaluate with MMDetection's copy of the official evaluator."""
+    api, evaluator = official_module("ytvis"), official_module("ytviseval")
+    stages = Stages()
+    truth = api.YTVIS(annotations)
+    stages.done("annotations")
+    found = truth.loadRes(results)
+    stages.done("results: parse and measure")
+    evaluation = evaluator.YTVISeval(truth, found, "segm")
+    evaluation.evaluate()
+    stages.done("IoU and matching")
+    evaluation.accumulate()
+    evaluation.summarize()
+    stages.done("accumulate")
+    return stages.report([float(value) for value in evaluation.stats])
+
+
+def official_module(name: str) -> ModuleType:
+    """Load one file of MMDetection without importing the package."""
+    package = importlib.util.find_spec("mmdet")
+    if package is None or not package.submodule_search_locations:
+        raise SystemExit("onedl-mmdetection is needed for the official side")
+    path = Path(package.submodule_search_locations[0]) / "evaluation" / "functional" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise SystemExit(f"{path}: cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    # The removed numpy alias that the copy still uses in old releases.
+    np.float = float  # type: ignore[attr-defined]
+    sys.stdout = sys.stderr
+    spec.loader.exec_module(module)
+    return module
+
+
+def run_visbench(annotations: str, results: str) -> dict[str, Any]:
+    """Evaluate with visbench."""
+    from visbench.evaluation import VideoEvaluator
+    from visbench.evaluation.api import group_by_video
+    from visbench.evaluation.results import iterate_results
+
+    stages = Stages()
+    evaluator = VideoEvaluator(annotations)
+    stages.done("annotations")
+    for group in group_by_video(evaluator.reader.read_all(iterate_results(results)[1])):
+        stages.done("results: parse and measure")
+        evaluator.add(group)
+        stages.done("IoU and matching")
+    result = evaluator.compute()
+    stages.done("accumulate")
+    return stages.report(list(result.metrics["youtube_vis"].values()))
+
+
+SIDES = {"official": run_official, "visbench": run_visbench}
+
+
+def run_side(side: str, files: tuple[str, str]) -> dict[str, Any]:
+    """Run one side in a process of its own."""
+    command = [sys.executable, __file__, "--side", side, *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{side} failed:\n{done.stderr}")
+    text = done.stdout if side == "visbench" else (done.stdout or done.stderr)
+    return json.loads(text.strip().splitlines()[-1])
+
+
+def print_table(found: dict[str, dict[str, Any]], options: argparse.Namespace) -> None:
+    """Print seconds per stage, totals, memory and ratios."""
+    masks = options.videos * options.frames * options.predictions
+    table = Table(title=f"{masks} predicted masks", title_justify="left")
+    for name in ("", "official", "visbench", "ratio"):
+        table.add_column(name, justify="right" if name else "left")
+    rows = [(name, *(found[s]["stages"][name] for s in SIDES)) for name in STAGE_NAMES]
+    rows.append(("total processor seconds", *(sum(found[s]["stages"].values()) for s in SIDES)))
+    rows.append(("peak memory (MiB)", *(found[s]["peak"] for s in SIDES)))
+    for name, official, ours in rows:
+        table.add_row(name, f"{official:.2f}", f"{ours:.2f}", f"{official / ours:.1f}")
+    Console().print(table)
+
+
+STAGE_NAMES = ("annotations", "results: parse and measure", "IoU and matching", "accumulate")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
