@@ -250,7 +250,7 @@ def mask_problem(mask: Any, size: tuple[Any, Any]) -> str | None:
             if isinstance(counts, list):
                 string = compress_runs(counts, *size)
             elif isinstance(counts, str):
-                string = counts.encode("utf-8")
+                string = counts
             else:
                 return f"'counts' is {type(counts).__name__}, neither string nor list"
         areas, _ = measure([string], np.array([size[0] * size[1]]))

@@ -133,12 +133,12 @@ def _compact_masks(
             "tools/check_dataset.py on the file"
         ) from error
     for index, area, string in zip(frames, areas.tolist(), strings, strict=True):
-        # MMDetection's loader takes masks with counts of type bytes for invalid ones.
-        compact[index] = string.decode("ascii") if area else None
+        compact[index] = string if area else None
     return compact
 
 
-def _rle_string(mask: Mapping[str, Any], size: tuple[int, int]) -> bytes:
+def _rle_string(mask: Mapping[str, Any], size: tuple[int, int]) -> str:
+    # Text, since MMDetection's loader takes masks with counts of type bytes for invalid ones.
     if tuple(mask["size"]) != size:
         raise MaskError(
             0,
@@ -148,7 +148,7 @@ def _rle_string(mask: Mapping[str, Any], size: tuple[int, int]) -> bytes:
     if isinstance(mask["counts"], list):
         return compress_runs(mask["counts"], *size)
     counts = mask["counts"]
-    return counts.encode("utf-8") if isinstance(counts, str) else bytes(counts)
+    return counts if isinstance(counts, str) else bytes(counts).decode("latin-1")
 
 
 def _is_damaged(mask: Mapping[str, Any], size: tuple[int, int]) -> bool:

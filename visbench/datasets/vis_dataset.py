@@ -30,8 +30,9 @@ class VISDataset(BaseVideoDataset):
 
     One item is one video. Classes are those of the file, in the order of their category ids,
     unless ``metainfo`` names them; ``metainfo["category_ids"]`` has the category id of every
-    label. Either give ``data_root`` and ``split``, and the usual layouts are tried
-    (:mod:`visbench.datasets.layout`), or ``ann_file`` and ``data_prefix`` as in MMDetection.
+    label, ``has_annotations`` says whether the file has tracks. Either give ``data_root`` and
+    ``split``, and the usual layouts are tried (:mod:`visbench.datasets.layout`), or ``ann_file``
+    and ``data_prefix`` as in MMDetection.
 
     With a :class:`~visbench.datasets.Draw` as index, everything random in a training sample
     follows from seed and draw number. A clip without usable objects is drawn again by the same
@@ -77,6 +78,7 @@ class VISDataset(BaseVideoDataset):
             raise ValueError(f"{type(self).__name__}: give 'split' (with data_root) or 'ann_file'")
         self.split = split
         self.look_ahead = look_ahead
+        self.has_annotations = False
         if not ann_file:
             ann_file = str(find_annotations(data_root, str(split)).absolute())
         sampler = [clip] if clip and not test_mode else []
@@ -102,8 +104,7 @@ class VISDataset(BaseVideoDataset):
         """
         annotations = read_annotations(self.ann_file)
         labels = self._set_classes(annotations["categories"])
-        self._metainfo["ann_file"] = self.ann_file
-        self._metainfo["has_annotations"] = annotations["annotations"] is not None
+        self.has_annotations = annotations["annotations"] is not None
         records = video_records(annotations, labels, self.ann_file)
         self._set_frame_folder(records[0]["file_names"][0])
         return records
@@ -147,7 +148,7 @@ class VISDataset(BaseVideoDataset):
         if self.test_mode:
             return self.data_list
         settings = self.filter_cfg or {}
-        need_objects = settings.get("filter_empty_gt", True) and self._metainfo["has_annotations"]
+        need_objects = settings.get("filter_empty_gt", True) and self.has_annotations
         kept = [
             video
             for video in self.data_list

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+def tool(name: str) -> ModuleType:
+    specification = importlib.util.spec_from_file_location(f"tool_{name}", TOOLS / f"{name}.py")
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_sound_data_set(tiny_youtube_vis: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = tiny_youtube_vis / "train/JPEGImages"
+    assert tool("check_dataset").main([str(tiny_youtube_vis / "train.json"), str(frames)]) == 0
+    assert "no defect found" in capsys.readouterr().out
+
+
+def test_every_defect_is_printed(
+    tiny_youtube_vis: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = json.loads((tiny_youtube_vis / "train.json").read_text())
+    data["annotations"][0]["category_id"] = 55
+    data["annotations"][1]["bboxes"][2] = None
+    data["videos"][2]["length"] = 77
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(data))
+    assert tool("check_dataset").main([str(path)]) == 1
+    printed = capsys.readouterr().out
+    for word in ("3 defects", "category_id", "55 is no", "bboxes", "length", "77 is not"):
+        assert word in printed
+
+
+@pytest.mark.parametrize("name", ["check_dataset", "split_dataset"])
+def test_missing_file_is_one_line(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tool(name).main([str(tmp_path / "none.json")]) == 2
+    message = "".join(capsys.readouterr().err.split("\n"))
+    assert message.startswith("error: no annotation file")
+    assert "none.json" in message
+
+
+def test_split_beside_the_file(
+    tiny_youtube_vis: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "train.json"
+    source.write_bytes((tiny_youtube_vis / "train.json").read_bytes())
+    assert tool("split_dataset").main([str(source), "--fraction", "0.5"]) == 0
+    expected = [tmp_path / f"train_holdout-{part}.json" for part in ("train", "val", "v1")]
+    assert capsys.readouterr().out.split() == [str(path) for path in expected]
+    assert all(path.is_file() for path in expected)
