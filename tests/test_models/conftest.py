@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+import visbench.registry  # noqa: F401  (before the tests import mmdet)
+
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:

@@ -61,7 +61,8 @@ class FrameInstances:
 
     def select(self, keep: Any) -> FrameInstances:
         """Return the instances at the given indices or where a boolean mask is true."""
-        indices = np.arange(len(self))[as_array(keep)]
+        keep = as_array(keep)
+        indices = np.arange(len(self))[keep if keep.size else keep.astype(np.int64)]
         return FrameInstances(
             self.ids[indices],
             self.labels[indices],

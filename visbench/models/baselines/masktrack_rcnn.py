@@ -33,6 +33,8 @@ class MaskTrackRCNN(OnlineVISModel):
         track_head: Config of a ``RoITrackHead``.
         tracker: Config of a ``MaskTrackRCNNTracker``.
         max_predictions: How many tracks of a video are reported, best first; all if None.
+        reference_losses: Whether reference frames train the detector too. The paper and
+            MMDetection train it on key frames; with both, a short training sees twice the images.
         data_preprocessor: Config of a :class:`~visbench.models.ClipPreprocessor`.
         init_cfg: Initialisation config of MMEngine.
 
@@ -46,6 +48,7 @@ class MaskTrackRCNN(OnlineVISModel):
         track_head: dict,
         tracker: dict,
         max_predictions: int | None = None,
+        reference_losses: bool = False,
         data_preprocessor: dict | None = None,
         init_cfg: Any = None,
     ) -> None:
@@ -59,6 +62,7 @@ class MaskTrackRCNN(OnlineVISModel):
         self.track_head = MODELS.build(ConfigDict(track_head))
         self.tracker = MODELS.build(ConfigDict(tracker))
         self.max_predictions = max_predictions
+        self.reference_losses = reference_losses
 
     def loss(self, inputs: Tensor, data_samples: list[TrackDataSample]) -> dict:
         """Return detection losses of the key frames and the matching loss of the pairs.
@@ -74,17 +78,21 @@ class MaskTrackRCNN(OnlineVISModel):
         Raises:
             ValueError: If a clip is not a pair of one key and one reference frame.
         """
-        key, reference = _pair_indices(inputs, data_samples)
-        batch = torch.arange(len(inputs), device=inputs.device)
-        feats = self.detector.extract_feat(inputs[batch, key].contiguous())
-        reference_feats = self.detector.extract_feat(inputs[batch, reference].contiguous())
+        frames = inputs[_frame_indices(inputs, data_samples)]
+        feats = self.detector.extract_feat(frames)
+        pairs = len(data_samples)
         samples = [sample.get_key_frames()[0] for sample in data_samples]
+        if self.reference_losses:
+            samples += [sample.get_ref_frames()[0] for sample in data_samples]
+        detected = [level[: len(samples)] for level in feats]
         losses, proposals = self.detector.rpn_head.loss_and_predict(
-            feats, _without_classes(samples), proposal_cfg=self._proposal_cfg()
+            detected, _without_classes(samples), proposal_cfg=self._proposal_cfg()
         )
         losses = {name if "rpn" in name else f"rpn_{name}": loss for name, loss in losses.items()}
-        losses.update(self.detector.roi_head.loss(feats, proposals, samples))
-        losses.update(self.track_head.loss(feats, reference_feats, proposals, data_samples))
+        losses.update(self.detector.roi_head.loss(detected, proposals, samples))
+        key = [level[:pairs] for level in feats]
+        reference = [level[pairs:] for level in feats]
+        losses.update(self.track_head.loss(key, reference, proposals[:pairs], data_samples))
         return losses
 
     def _proposal_cfg(self) -> ConfigDict:
@@ -170,19 +178,23 @@ def _metainfo(frame: Frame) -> dict[str, Any]:
     }
 
 
-def _pair_indices(
+def _frame_indices(
     inputs: Tensor, data_samples: list[TrackDataSample]
 ) -> tuple[list[int], list[int]]:
-    key = [list(sample.metainfo.get("key_frames_inds", ())) for sample in data_samples]
-    reference = [list(sample.metainfo.get("ref_frames_inds", ())) for sample in data_samples]
-    for one_key, one_reference in zip(key, reference, strict=True):
-        if sorted(one_key + one_reference) != [0, 1] or len(one_key) != 1 or inputs.size(1) != 2:
+    """Return clip and position of all key frames, then of all reference frames."""
+    pairs = []
+    for sample in data_samples:
+        key = list(sample.metainfo.get("key_frames_inds", ()))
+        reference = list(sample.metainfo.get("ref_frames_inds", ()))
+        if inputs.size(1) != 2 or len(key) != 1 or sorted(key + reference) != [0, 1]:
             raise ValueError(
                 f"MaskTrackRCNN trains on pairs of a key and a reference frame, got "
-                f"{inputs.size(1)} frames, key_frames_inds {one_key} and ref_frames_inds "
-                f"{one_reference}; sample 2 frames of which one is the key frame"
+                f"{inputs.size(1)} frames, key_frames_inds {key} and ref_frames_inds "
+                f"{reference}; sample clips with SampleKeyReference and num_references=1"
             )
-    return [inds[0] for inds in key], [inds[0] for inds in reference]
+        pairs.append((key[0], reference[0]))
+    keys, references = zip(*pairs, strict=True)
+    return [*range(len(pairs))] * 2, [*keys, *references]
 
 
 def _without_classes(samples: list[DetDataSample]) -> list[DetDataSample]:
