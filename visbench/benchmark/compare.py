@@ -227,11 +227,10 @@ class _Comparison:
 
     def controls(self, rows: Sequence[Row], runs: Sequence[Run]) -> list[Row]:
         """Return the floors and the control of every data set of the rows that has them."""
-        datasets = {
-            row.dataset: run
-            for row, run in zip(rows, runs, strict=True)
-            if has_controls(row.dataset)
-        }
+        datasets: dict[str, Run] = {}
+        for row, run in zip(rows, runs, strict=True):
+            if has_controls(row.dataset):
+                datasets.setdefault(row.dataset, run)
         found: list[Row] = []
         for dataset, run in datasets.items():
             missing = [name for name in CONTROLS if self._control(name, dataset) is None]

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from visbench.benchmark import Row, RowStore, config_hash
+from visbench.benchmark.rows import points
+from visbench.benchmark.suites import SUITES, suite_configs
+from visbench.engine.errors import UserError
+
+ROW = Row("InsPro", "configs/inspro/a_b.py", "movingshapes-v1-easy-val", 3, config_hash="12345678")
+
+
+def test_a_row_is_written_once(tmp_path: Path) -> None:
+    store = RowStore(tmp_path / "rows")
+    path = store.add(ROW)
+    assert path.name == "a_b__movingshapes-v1-easy-val__seed3__12345678.json"
+    assert store.read(path) == ROW
+    content = path.read_bytes()
+    with pytest.raises(UserError, match="never overwritten"):
+        store.add(ROW)
+    assert path.read_bytes() == content
+
+
+def test_lookup_by_config_seed_and_hash(tmp_path: Path) -> None:
+    store = RowStore(tmp_path)
+    assert store.finished("a_b.py", 3, "12345678") is None
+    store.add(ROW)
+    assert store.finished("elsewhere/a_b.py", 3, "12345678") == ROW
+    assert store.finished("a_b.py", 30, "12345678") is None
+    assert store.finished("a_b.py", 3, "87654321") is None
+    assert store.finished("b.py", 3, "12345678") is None
+
+
+def test_failures_are_counted_and_do_not_count_as_finished(tmp_path: Path) -> None:
+    store = RowStore(tmp_path)
+    failed = Row(**{**vars(ROW), "status": "failed"})
+    names = [store.add(failed).name for _ in range(2)]
+    assert [name.split(".", 1)[1] for name in names] == ["failed-1.json", "failed-2.json"]
+    assert store.finished("a_b.py", 3, "12345678") is None
+
+
+def test_fields_of_a_later_version_are_left_out() -> None:
+    values = {**vars(ROW), "energy_kwh": 3}
+    assert Row.from_dict(values) == ROW
+
+
+def test_points_come_from_fractions() -> None:
+    metrics = {"youtube_vis/AP": 0.4125, "youtube_vis/AP50": -1.0, "youtube_vis/APs": 0.5}
+    assert points(metrics) == {"AP": pytest.approx(41.25), "AP50": None}
+
+
+def test_the_hash_follows_the_bases_but_not_comments(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text("a = 1\n")
+    config = tmp_path / "config.py"
+    config.write_text("_base_ = ['base.py', 'mmdet::x.py']\nb = 2\n")
+    first = config_hash(config)
+    config.write_text("# a remark\n_base_ = ['base.py', 'mmdet::x.py']\nb   =  2\n")
+    assert config_hash(config) == first
+    (tmp_path / "base.py").write_text("a = 3\n")
+    assert config_hash(config) != first
+
+
+def test_a_missing_base_is_named(tmp_path: Path) -> None:
+    config = tmp_path / "config.py"
+    config.write_text("_base_ = 'gone.py'\n")
+    with pytest.raises(UserError, match=r"gone\.py cannot be read"):
+        config_hash(config)
+
+
+@pytest.mark.parametrize("suite", sorted(SUITES))
+def test_configs_of_suites_exist_and_have_unique_names(suite: str) -> None:
+    paths = suite_configs(suite)
+    assert all(path.is_file() for path in paths)
+    assert len({path.stem for path in paths}) == len(paths)
+    assert all(len(config_hash(path)) == 8 for path in paths)
+
+
+def test_an_unknown_suite_lists_the_others() -> None:
+    with pytest.raises(UserError, match="use one of demo, quick"):
+        suite_configs("slow")
