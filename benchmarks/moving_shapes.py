@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,23 +73,24 @@ def print_floors(root: Path, presets: list[str]) -> None:
         paths = make_split(root, preset, "val")
         annotations = json.loads(paths.annotations.read_text(encoding="utf-8"))
 
-        def read_frame(name: str, images: Path = paths.images) -> NDArray[np.uint8]:
-            frame = cv2.imread(str(images / name))
-            if frame is None:
-                raise OSError(f"{images / name}: cannot read the frame")
-            return frame
-
         rows: dict[str, Callable[[], list[dict[str, Any]]]] = {
-            "ground-truth boxes, linked by IoU": lambda a=annotations: filled_boxes(a),
-            "colour segmentation, linked by IoU": lambda a=annotations, r=read_frame: (
-                colour_segmentation(a, r)
+            "ground-truth boxes, linked by IoU": partial(filled_boxes, annotations),
+            "colour segmentation, linked by IoU": partial(
+                colour_segmentation, annotations, partial(_read_frame, paths.images)
             ),
-            "ground-truth masks, ids shuffled": lambda a=annotations: shuffled_ids(a),
+            "ground-truth masks, ids shuffled": partial(shuffled_ids, annotations),
         }
         for name, make in rows.items():
             values = evaluate(annotations, make()).to_dict()["youtube_vis"]
             cells = [f"{100 * values[key]:.1f}" for key in ("AP", "AP50", "AP75", "AR1", "AR10")]
             print(f"| {preset} | {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+def _read_frame(images: Path, name: str) -> NDArray[np.uint8]:
+    frame = cv2.imread(str(images / name))
+    if frame is None:
+        raise OSError(f"{images / name}: cannot read the frame")
+    return np.asarray(frame, dtype=np.uint8)
 
 
 def print_speed(videos: int = 10) -> None:

@@ -181,9 +181,11 @@ def _normalise(mask: NDArray[np.bool_], degrees: float = 0.0) -> NDArray[np.uint
     x, y = moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
     scale = _SHAPE_SIZE / 2 / np.sqrt(moments["m00"])
     turn = cv2.getRotationMatrix2D((x, y), degrees, float(scale))
-    turn[:, 2] += (_SHAPE_SIZE - 1) / 2 - np.array([x, y])
+    shift = (_SHAPE_SIZE - 1) / 2 - np.array([[0, 0, x], [0, 0, y]])
+    turn = turn + shift * np.array([0, 0, 1])
     size = (_SHAPE_SIZE, _SHAPE_SIZE)
-    return cv2.warpAffine(mask.astype(np.uint8), turn, size, flags=cv2.INTER_NEAREST)
+    turned = cv2.warpAffine(mask.astype(np.uint8), turn, size, flags=cv2.INTER_NEAREST)
+    return np.asarray(turned, dtype=np.uint8)
 
 
 _TEMPLATES = np.stack(

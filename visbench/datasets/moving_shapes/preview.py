@@ -23,10 +23,10 @@ _COLOURS = (
 def draw_masks(scene: Scene, index: int) -> NDArray[np.uint8]:
     """Return a frame at twice its size with the outline of every modal mask, BGR."""
     image, truth = render_frame(scene, index)
-    large = cv2.resize(image, None, fx=_SCALE, fy=_SCALE, interpolation=cv2.INTER_NEAREST)
+    large = np.repeat(np.repeat(image, _SCALE, axis=0), _SCALE, axis=1)
     for number in np.flatnonzero(truth.present):
-        mask = np.kron(truth.mask(number), np.ones((_SCALE, _SCALE), dtype=np.uint8))
-        lines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        mask = np.kron(truth.mask(number).astype(np.uint8), np.ones((_SCALE, _SCALE)))
+        lines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(large, lines, -1, _COLOURS[number % len(_COLOURS)], 1)
     return large
 

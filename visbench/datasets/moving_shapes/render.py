@@ -110,7 +110,8 @@ def _texel_map(poses: Poses, index: int, window: _Window, samples: int) -> NDArr
 def _look_up(sprite: NDArray[np.uint8], places: NDArray[np.int16]) -> NDArray[np.uint8]:
     """Return the texels at integer places; 0 outside the sprite. Copies, no interpolation."""
     empty = np.empty(0, dtype=np.int16)
-    return cv2.remap(sprite, places, empty, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+    texels = cv2.remap(sprite, places, empty, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+    return np.asarray(texels, dtype=np.uint8)
 
 
 def frame_truth(scene: Scene, index: int) -> FrameTruth:

@@ -157,7 +157,7 @@ class Scene:
         spec = self.objects[number]
         if spec.turn is None:
             return spec.depth, 0
-        front = int(sine(np.int64(spec.turn.phase + spec.turn.rate * index))) > 0
+        front = int(sine(np.array(spec.turn.phase + spec.turn.rate * index))) > 0
         parent = self.objects[spec.motion.parent]
         return parent.depth, number if front else -number
 
@@ -175,7 +175,7 @@ class Scene:
     def backdrop(self, index: int) -> NDArray[np.uint8]:
         """Return a copy of the background of a frame, (128, 192, 3) BGR."""
         left, top = (
-            PAN_MARGIN + (wave.size * int(sine(np.int64(wave.phase + wave.rate * index))) >> 14)
+            PAN_MARGIN + (wave.size * int(sine(np.array(wave.phase + wave.rate * index))) >> 14)
             for wave in self.pan
         )
         return self._background[top : top + FRAME_HEIGHT, left : left + FRAME_WIDTH].copy()
