@@ -128,7 +128,7 @@ def test_file_without_annotations_is_refused(tiny_youtube_vis: Path, tmp_path: P
 
 
 def build(root: Path, split: str, **kwargs: Any) -> VISDataset:
-    return VISDataset(data_root=str(root), split=split, **kwargs)
+    return VISDataset(data_root=str(root), split=split, serialize_data=False, **kwargs)
 
 
 def test_splits_of_a_data_set_share_nothing(tiny_youtube_vis: Path) -> None:

@@ -44,7 +44,7 @@ class SeededClipSampler(Sampler):
             raise ValueError("the training data set has no video; look at its filter_cfg")
 
     def __iter__(self) -> Iterator[Draw]:
-        epoch, order = -1, np.arange(self.size)
+        epoch, order = -1, self._order(0)
         number = self.start_draw + self.rank
         while True:
             if number // self.size != epoch:

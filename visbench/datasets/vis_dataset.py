@@ -143,12 +143,17 @@ class VISDataset(BaseVideoDataset):
         """Leave out videos that cannot be trained on; see ``filter_cfg``.
 
         Raises:
-            ValueError: If no video is left.
+            ValueError: If no video is left or the file has no annotations.
         """
         if self.test_mode:
             return self.data_list
         settings = self.filter_cfg or {}
-        need_objects = settings.get("filter_empty_gt", True) and self.has_annotations
+        need_objects = settings.get("filter_empty_gt", True)
+        if need_objects and not self.has_annotations:
+            raise ValueError(
+                f"{self.ann_file}: field 'annotations' is missing or null, so there is nothing to "
+                "train on; choose another split, or set test_mode=True"
+            )
         kept = [
             video
             for video in self.data_list
