@@ -43,6 +43,11 @@ class AtomicCheckpointHook(CheckpointHook):
         finally:
             runner.logger.removeFilter(_no_file_client_remarks)
 
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float]) -> None:
+        """Save the best checkpoint; a validation outside of training saves nothing."""
+        if hasattr(self, "file_backend"):
+            super().after_val_epoch(runner, metrics)
+
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict) -> None:
         keep = self.max_keep_ckpts
         outdated = self._outdated(runner, step) if keep > 0 else []
