@@ -32,7 +32,7 @@ class ProgressHook(Hook):
         """Send the number of finished iterations and the loss."""
         done, total = runner.iter + 1, runner.max_iters
         if self._due(done == total):
-            loss = float(outputs["loss"]) if outputs and "loss" in outputs else None
+            loss = float(outputs["loss"].detach()) if outputs and "loss" in outputs else None
             send(stage="train", done=done, total=total, loss=loss)
 
     def after_test_iter(
