@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,3 +81,17 @@ def test_samplers_without_a_start_are_skipped_by_mmengine(make_runner: MakeRunne
     other = make_runner(**{"train_dataloader.sampler.type": "InfiniteSampler"}).train_loop
     expected = list(zip(range(6), other.dataloader.sampler, strict=False))[4:]
     assert [index for _, index in skipped] == [index for _, index in expected]
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_workers_end_with_the_training(make_runner: MakeRunner, persistent: bool) -> None:
+    runner = make_runner(
+        **{
+            "train_dataloader.num_workers": 1,
+            "train_dataloader.persistent_workers": persistent,
+            "train_cfg.max_iters": 1,
+        }
+    )
+    before = set(multiprocessing.active_children())
+    runner.train()
+    assert set(multiprocessing.active_children()) <= before

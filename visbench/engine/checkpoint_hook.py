@@ -23,6 +23,8 @@ class AtomicCheckpointHook(CheckpointHook):
     arguments; see :class:`mmengine.hooks.CheckpointHook`.
     """
 
+    max_keep_ckpts: int
+
     def before_train(self, runner: Any) -> None:
         """Check the interval against gradient accumulation, then as MMEngine does.
 

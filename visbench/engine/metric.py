@@ -147,9 +147,9 @@ class VISMetric(BaseMetric):
         if is_main_process():
             try:
                 answer = [(self.compute_metrics(collected), None)]
-            except Exception as error:
+            except Exception as failure:
                 # The other ranks wait for the broadcast: they must fail too, not hang.
-                answer = [(None, error)]
+                answer = [(None, failure)]
         broadcast_object_list(answer)
         self.results.clear()
         metrics, error = answer[0]

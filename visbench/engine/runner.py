@@ -26,6 +26,8 @@ class VISRunner(Runner):
     newest complete checkpoint of the work folder.
     """
 
+    _resume: bool
+    _load_from: str | None
     _resuming = False
 
     def load_or_resume(self) -> None:

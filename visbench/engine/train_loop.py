@@ -27,6 +27,17 @@ class SeededIterTrainLoop(IterBasedTrainLoop):
         super().__init__(*args, **kwargs)
         self.dataloader_iterator = _SeekingIterator(self.dataloader)
 
+    def run(self) -> Any:
+        """Train, and end the workers of the data loader at once.
+
+        Returns:
+            The model.
+        """
+        try:
+            return super().run()
+        finally:
+            self.dataloader_iterator.close()
+
 
 class _SeekingIterator(_InfiniteDataloaderIterator):
     def skip_iter(self, num_iters: int) -> None:
@@ -36,6 +47,12 @@ class _SeekingIterator(_InfiniteDataloaderIterator):
             self._iterator = None
         else:
             super().skip_iter(num_iters)
+
+    def close(self) -> None:
+        # Left to the garbage collector, waiting for the workers takes five seconds.
+        self._iterator = None
+        if hasattr(self._dataloader, "_iterator"):
+            self._dataloader._iterator = None
 
     def _ensure_iterator(self) -> None:
         if self._iterator is None:
