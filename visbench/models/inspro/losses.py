@@ -211,7 +211,8 @@ class InsProCriterion(nn.Module):
         self.tcm_stage_mode = tcm_stage_mode
         self.dedup_beta = dedup_beta
         self.dedup_negatives = dedup_negatives
-        self.cost_weights = tuple(cost_weights)
+        cls_cost, l1_cost, giou_cost = cost_weights
+        self.cost_weights = (float(cls_cost), float(l1_cost), float(giou_cost))
         self.weights = {
             "loss_cls": cls_weight,
             "loss_l1": l1_weight,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from mmdet.structures import TrackDataSample
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from visbench.models.inspro.association import (
@@ -112,7 +113,7 @@ def match_clips(costs: Tensor, targets: ClipTargets, new_matcher: Callable[[], M
     return torch.from_numpy(slots).to(costs.device)
 
 
-def _visible(instances: object, stride: int) -> tuple[Tensor, Tensor, Tensor, np.ndarray]:
+def _visible(instances: InstanceData, stride: int) -> tuple[Tensor, Tensor, Tensor, np.ndarray]:
     boxes = instances.bboxes.detach().cpu().float()
     masks = instances.masks.to_ndarray()
     seen = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1) & torch.from_numpy(masks.any((1, 2)))

@@ -64,9 +64,9 @@ class DynamicMaskHead(nn.Module):
     def locations(self, features: Tensor) -> Tensor:
         """Return the pixel ``(x, y)`` under the centre of every cell, as ``(2, h, w)``."""
         height, width = features.shape[-2:]
-        options = {"device": features.device, "dtype": torch.float32}
-        y = torch.arange(height, **options) * self.stride + self.stride // 2
-        x = torch.arange(width, **options) * self.stride + self.stride // 2
+        cells = torch.arange(max(height, width), device=features.device, dtype=torch.float32)
+        pixels = cells * self.stride + self.stride // 2
+        x, y = pixels[:width], pixels[:height]
         return torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
 
     def forward(
