@@ -74,6 +74,12 @@ _import_quietly("mmdet.datasets", "mmdet.evaluation")
 from mmdet import registry as mmdet_registry  # noqa: E402
 from mmengine.registry import DefaultScope, Registry  # noqa: E402
 
+_PARTS = (
+    "visbench.models",
+    "visbench.datasets.benchmarks",
+    "visbench.datasets.samplers",
+    "visbench.datasets.transforms",
+)
 _ENGINE = tuple(
     f"visbench.engine.{module}"
     for module in (
@@ -107,9 +113,9 @@ HOOKS = _child(
     "visbench.engine.hooks",
     "visbench.engine.overlay_hook",
 )
-DATASETS = _child("dataset", _P.DATASETS, "visbench.datasets")
-DATA_SAMPLERS = _child("data sampler", _P.DATA_SAMPLERS, "visbench.datasets")
-TRANSFORMS = _child("transform", _P.TRANSFORMS, "visbench.datasets")
+DATASETS = _child("dataset", _P.DATASETS, "visbench.datasets.benchmarks")
+DATA_SAMPLERS = _child("data sampler", _P.DATA_SAMPLERS, "visbench.datasets.samplers")
+TRANSFORMS = _child("transform", _P.TRANSFORMS, "visbench.datasets.transforms")
 MODELS = _child("model", _P.MODELS, "visbench.models")
 MODEL_WRAPPERS = _child("model wrapper", _P.MODEL_WRAPPERS)
 WEIGHT_INITIALIZERS = _child("weight initializer", _P.WEIGHT_INITIALIZERS)
@@ -138,7 +144,7 @@ def register_all_modules(init_default_scope: bool = True) -> None:
         init_default_scope: Whether ``visbench`` becomes the scope in which names without a scope
             are looked up.
     """
-    for location in ("visbench.models", "visbench.datasets", *_ENGINE):
+    for location in (*_PARTS, *_ENGINE):
         import_module(location)
     if init_default_scope:
         current = DefaultScope.get_current_instance()

@@ -1,54 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Datasets, clip sampling, transforms and the MovingShapes generator."""
+"""Datasets, clip sampling, transforms and the MovingShapes generator.
 
-import visbench.registry  # noqa: F401  (sets up the operators before mmdet is imported)
+Names are imported on first use, so that the generator, the checker and the hold-out split, which
+need numpy and OpenCV only, start without MMDetection.
+"""
 
-# isort: split
-from visbench.datasets.benchmarks import (
-    OVIS,
-    MovingShapesDataset,
-    YouTubeVIS2019,
-    YouTubeVIS2021,
-    YouTubeVIS2022,
-)
-from visbench.datasets.draws import Draw, seeded_generators
-from visbench.datasets.frame_source import (
-    EndOfVideo,
-    FrameError,
-    FrameSource,
-    VideoItem,
-    per_frame_transforms,
-)
-from visbench.datasets.samplers import SeededClipSampler
-from visbench.datasets.transforms import (
-    ClipBroadcaster,
-    LoadFrame,
-    PackClip,
-    SampleClip,
-    SampleGapClip,
-    SampleKeyReference,
-)
-from visbench.datasets.vis_dataset import VISDataset
+from __future__ import annotations
 
-__all__ = [
-    "OVIS",
-    "ClipBroadcaster",
-    "Draw",
-    "EndOfVideo",
-    "FrameError",
-    "FrameSource",
-    "LoadFrame",
-    "MovingShapesDataset",
-    "PackClip",
-    "SampleClip",
-    "SampleGapClip",
-    "SampleKeyReference",
-    "SeededClipSampler",
-    "VISDataset",
-    "VideoItem",
-    "YouTubeVIS2019",
-    "YouTubeVIS2021",
-    "YouTubeVIS2022",
-    "per_frame_transforms",
-    "seeded_generators",
-]
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "ClipBroadcaster": "transforms",
+    "Draw": "draws",
+    "EndOfVideo": "frame_source",
+    "FrameError": "frame_source",
+    "FrameSource": "frame_source",
+    "LoadFrame": "transforms",
+    "MovingShapesDataset": "benchmarks",
+    "OVIS": "benchmarks",
+    "PackClip": "transforms",
+    "SampleClip": "transforms",
+    "SampleGapClip": "transforms",
+    "SampleKeyReference": "transforms",
+    "SeededClipSampler": "samplers",
+    "VISDataset": "vis_dataset",
+    "VideoItem": "frame_source",
+    "YouTubeVIS2019": "benchmarks",
+    "YouTubeVIS2021": "benchmarks",
+    "YouTubeVIS2022": "benchmarks",
+    "per_frame_transforms": "frame_source",
+    "seeded_generators": "draws",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import visbench.registry  # noqa: F401  (sets up the operators before mmdet is imported)
+
+# isort: split
 from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets import BaseVideoDataset
 from mmengine.logging import print_log

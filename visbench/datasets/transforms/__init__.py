@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Transforms of clips."""
 
+import visbench.registry  # noqa: F401  (sets up the operators before mmdet is imported)
+
+# isort: split
 from visbench.datasets.transforms.broadcast import ClipBroadcaster
 from visbench.datasets.transforms.formatting import PackClip
 from visbench.datasets.transforms.loading import LoadFrame
