@@ -23,9 +23,11 @@ __all__ = [
     "OCCLUSION_RANGES",
     "RECALL_POINTS",
     "Cell",
+    "Outcome",
     "PrecisionRecall",
     "accumulate",
     "match",
+    "outcome",
 ]
 
 Int64 = npt.NDArray[np.int64]
@@ -166,8 +168,15 @@ def match(ious: Float64, gt_ignore: Bool, gt_crowd: Bool) -> Int64:
 
 
 @dataclass(frozen=True)
-class _Outcome:
-    """What became of the predictions of one cell, and how many objects count in it."""
+class Outcome:
+    """What became of the predictions of one cell, and how many objects count in it.
+
+    Attributes:
+        scores: ``(D,)`` in descending order.
+        hit: ``(T, D)`` whether a prediction was given an object.
+        ignored: ``(T, D)`` whether it counts neither as true nor as false.
+        positives: Number of objects that count.
+    """
 
     scores: Float64
     hit: Bool
@@ -204,7 +213,7 @@ def accumulate(
     for k, a, o in product(*map(range, axes[:3])):
         ranges = AREA_RANGES[areas[a]], OCCLUSION_RANGES[levels[o]]
         members = by_category[categories[k]]
-        outcomes = [_outcome(cell, *ranges, official_bugs) for cell in members]
+        outcomes = [outcome(cell, *ranges, official_bugs=official_bugs) for cell in members]
         if not sum(outcome.positives for outcome in outcomes):
             continue
         for m, limit in enumerate(LIMITS):
@@ -219,12 +228,21 @@ def accumulate(
     )
 
 
-def _outcome(
+def outcome(
     cell: Cell,
     area: tuple[float, float],
     occlusion: tuple[float, float],
-    official_bugs: bool,
-) -> _Outcome:
+    *,
+    official_bugs: bool = False,
+) -> Outcome:
+    """Return which predictions of a cell hit, and which count for nothing.
+
+    Args:
+        cell: The tracks of one video and category.
+        area: Smallest and largest area in pixels of the objects that count.
+        occlusion: Lowest and highest occlusion score of the objects that count.
+        official_bugs: An object with annotation id 0 is never found.
+    """
     gt_ignore = cell.gt_crowd | (cell.gt_areas < area[0]) | (cell.gt_areas > area[1])
     gt_ignore |= (cell.gt_occlusion < occlusion[0]) | (cell.gt_occlusion > occlusion[1])
     matches = cell.match(gt_ignore)
@@ -235,10 +253,10 @@ def _outcome(
         hit = hit & (np.append(cell.gt_ids, 0)[matches] != 0)
     outside = (cell.areas < area[0]) | (cell.areas > area[1])
     ignored = ignored | (~hit & outside)
-    return _Outcome(cell.scores, hit, ignored, int((~gt_ignore).sum()))
+    return Outcome(cell.scores, hit, ignored, int((~gt_ignore).sum()))
 
 
-def _curve(outcomes: Sequence[_Outcome], limit: int) -> tuple[Float64, Float64, Float64]:
+def _curve(outcomes: Sequence[Outcome], limit: int) -> tuple[Float64, Float64, Float64]:
     """Return precision ``(T, R)``, final recall ``(T,)`` and scores ``(T, R)``."""
     scores = np.concatenate([outcome.scores[:limit] for outcome in outcomes])
     order = np.argsort(-scores, kind="stable")
