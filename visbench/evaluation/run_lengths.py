@@ -3,11 +3,12 @@
 
 The C code of pycocotools trusts its input: runs that do not fill the image send its intersection
 loop round for ever, and runs of length zero end it too early. So every mask is decoded to run
-lengths here first (numpy, all masks of a track at once), checked, and measured on the way.
+lengths here first (numpy, the masks of many tracks at once), checked, and measured on the way.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,15 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as mask_utils
 
-__all__ = ["MAX_PIXELS", "MaskError", "compress_runs", "measure", "rasterize_polygons"]
+__all__ = [
+    "MAX_PIXELS",
+    "MaskError",
+    "Measured",
+    "compress_runs",
+    "measure",
+    "measure_extents",
+    "rasterize_polygons",
+]
 
 MAX_PIXELS = 2**31 - 1
 """Largest image the 32-bit run lengths of the COCO encoding can hold safely."""
@@ -24,9 +33,15 @@ MAX_PIXELS = 2**31 - 1
 _MAX_CHARACTERS_PER_RUN = 7
 _MAX_OUTLINE = 20_000_000
 _POLYGON_UPSAMPLING = 5
+_CONTINUED = 80
+_FOREIGN = re.compile(r"[^0-o]")
+_OVERLONG = re.compile(r"[P-o]{7}")
+_HALF = 1 << 31
+_LOW = (1 << 32) - 1
 _ALPHABET = "character outside the run-length alphabet ('0' to 'o')"
 
 Int64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
 
 
 class MaskError(ValueError):
@@ -36,6 +51,23 @@ class MaskError(ValueError):
         self.index = index
         self.problem = problem
         super().__init__(f"mask {index}: {problem}")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found out about n masks.
+
+    Attributes:
+        areas: ``(n,)`` foreground pixels.
+        first: ``(n,)`` no foreground pixel comes before this one, counted down the columns.
+        stop: ``(n,)`` no foreground pixel is this one or a later one.
+        strings: The masks with zero-length runs merged away; what had none is the object given.
+    """
+
+    areas: Int64
+    first: Int64
+    stop: Int64
+    strings: list[str]
 
 
 def measure(strings: list[str], pixels: Int64) -> tuple[Int64, list[str]]:
@@ -52,134 +84,180 @@ def measure(strings: list[str], pixels: Int64) -> tuple[Int64, list[str]]:
     Raises:
         MaskError: A string is damaged or its runs do not add up to its number of pixels.
     """
+    found = measure_extents(strings, pixels)
+    return found.areas, found.strings
+
+
+def measure_extents(strings: list[str], pixels: Int64) -> Measured:
+    """Check compressed masks, count their foreground pixels and find where these begin and end.
+
+    Args:
+        strings: As in :func:`measure`.
+        pixels: As in :func:`measure`.
+
+    Raises:
+        MaskError: A string is damaged or its runs do not add up to its number of pixels.
+    """
     if not strings:
-        return np.zeros(0, np.int64), strings
-    runs = _decode(strings)
-    runs.check(pixels)
-    areas = np.add.reduceat(runs.foreground, runs.starts)
-    totals = areas + np.add.reduceat(runs.background, runs.starts)
-    wrong = np.flatnonzero(totals != pixels)
-    if len(wrong):
-        index = int(wrong[0])
-        size = int(pixels[index])
-        raise MaskError(index, f"runs cover {int(totals[index])} pixels, the image has {size}")
-    return areas, runs.merge_zero_runs(strings)
+        empty = np.zeros(0, np.int64)
+        return Measured(empty, empty, empty, strings)
+    decoded = _decode(strings)
+    if decoded is None:
+        # Something is unusual about one of them: look at each alone.
+        found = Measured(*(np.zeros(len(strings), np.int64) for _ in range(3)), [*strings])
+        doubtful = np.ones(len(strings), np.bool_)
+    else:
+        found, doubtful = _integrate(strings, pixels, *decoded)
+    for index in np.flatnonzero(doubtful).tolist():
+        _measure_one(found, index, strings[index], int(pixels[index]))
+    return found
 
 
-@dataclass(frozen=True)
-class _Runs:
-    """Run lengths of several masks, one row per pair of a background and a foreground run.
+def _measure_one(found: Measured, index: int, text: str, pixels: int) -> None:
+    """Measure a mask run by run and enter it, or raise the error that names what is wrong."""
+    try:
+        runs = _read_runs(text, pixels)
+        for run in runs:
+            if run < 0:
+                raise MaskError(index, f"negative run length {run}")
+            if run > pixels:
+                raise MaskError(index, f"run of {run} pixels, the image has {pixels}")
+        if sum(runs) != pixels:
+            raise MaskError(index, f"runs cover {sum(runs)} pixels, the image has {pixels}")
+    except MaskError as error:
+        raise MaskError(index, error.problem) from None
+    found.areas[index] = sum(runs[1::2])
+    found.first[index] = runs[0]
+    found.stop[index] = pixels - (runs[-1] if len(runs) % 2 else 0)
+    if 0 in runs[1:]:
+        found.strings[index] = compress_runs(runs, pixels, 1)
 
-    Attributes:
-        background: ``(N,)`` lengths of the background runs.
-        foreground: ``(N,)`` lengths of the foreground runs that follow them.
-        starts: ``(n,)`` first row of each mask.
-        padding: Rows whose foreground run stands for none: the mask ends with background.
+
+def _read_runs(text: str, pixels: int) -> list[int]:
+    """Decode one mask, however large its numbers are."""
+    if not text:
+        raise MaskError(0, "empty run-length string")
+    if len(text) > _MAX_CHARACTERS_PER_RUN * (2 * pixels + 8):
+        raise MaskError(0, f"{len(text)} characters for an image of {pixels} pixels")
+    if _FOREIGN.search(text):
+        raise MaskError(0, _ALPHABET)
+    if _OVERLONG.search(text):
+        raise MaskError(0, "run length too large")
+    if ord(text[-1]) >= _CONTINUED:
+        raise MaskError(0, "run-length string is cut off in the middle of a number")
+    runs: list[int] = []
+    value = shift = 0
+    for code in text.encode("ascii"):
+        value |= ((code - 48) & 31) << shift
+        shift += 5
+        if code < _CONTINUED:
+            value -= (value >> (shift - 1)) << shift
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    return runs
+
+
+def _integrate(
+    strings: list[str], pixels: Int64, words: Int64, starts: Int64, odd: Bool
+) -> tuple[Measured, Bool]:
+    """Turn differences into run lengths; also tell which masks are damaged or have empty runs.
+
+    Two runs, background and foreground, share a word. That is exact as long as no run is negative
+    or above 31 bits: the first one that is shows as a negative half.
     """
-
-    background: Int64
-    foreground: Int64
-    starts: Int64
-    padding: Int64
-
-    def of(self, index: int) -> Int64:
-        """Return the run lengths of one mask."""
-        end = self.starts[index + 1] if index + 1 < len(self.starts) else len(self.background)
-        part = slice(self.starts[index], end)
-        return np.stack([self.background[part], self.foreground[part]], axis=1).reshape(-1)
-
-    def check(self, pixels: Int64) -> None:
-        """Raise for the first mask with a run that is negative or larger than its image."""
-        lowest = min(self.background.min(), self.foreground.min())
-        highest = max(self.background.max(), self.foreground.max())
-        if lowest >= 0 and highest <= pixels.min():
-            return
-        for index, size in enumerate(pixels.tolist()):
-            runs = self.of(index)
-            if runs.min() < 0:
-                raise MaskError(index, f"negative run length {int(runs.min())}")
-            if runs.max() > size:
-                raise MaskError(index, f"run of {int(runs.max())} pixels, the image has {size}")
-
-    def merge_zero_runs(self, strings: list[str]) -> list[str]:
-        """Return the strings, written anew where a run has length zero."""
-        zeros = self.background == 0
-        # A first background run of zero is how a mask that starts at pixel 0 is written.
-        zeros[self.starts] = False
-        empty = self.foreground == 0
-        empty[self.padding] = False
-        if not zeros.any() and not empty.any():
-            return strings
-        merged = list(strings)
-        for index in np.flatnonzero(np.logical_or.reduceat(zeros | empty, self.starts)):
-            runs = self.of(index)
-            merged[index] = compress_runs(runs, int(runs.sum()), 1)
-        return merged
+    last = np.append(starts[1:], len(words)) - 1
+    first = ((words[starts] + _HALF) & _LOW) - _HALF
+    # From the fourth run on, the encoding stores the difference to the run before the last one;
+    # so both halves are running sums, only the first background run stands outside of them.
+    words[starts] -= first
+    words[starts[1:]] -= np.add.reduceat(words, starts)[:-1]
+    np.cumsum(words, out=words)
+    words[starts] += first
+    words[last[odd]] &= _LOW
+    totals = np.add.reduceat(words, starts)
+    areas = totals >> 32
+    halves = words.view(np.int32)
+    doubtful = (totals & _LOW) + areas != pixels
+    if halves.min() < 0:
+        doubtful |= np.minimum.reduceat(halves, 2 * starts) < 0
+    if (last - starts + 1).max() * int(halves.max()) > _LOW:
+        doubtful |= (last - starts + 1) * int(halves.max()) > _LOW
+    # Zeros that belong: the half that fills up an odd number of runs, and an empty first run.
+    zeros = np.count_nonzero(odd) + np.count_nonzero(first == 0)
+    if np.count_nonzero(halves) + zeros != len(halves):
+        found = np.add.reduceat((halves == 0).astype(np.int64), 2 * starts)
+        doubtful |= found != odd.astype(np.int64) + (first == 0)
+    stop = pixels - np.where(odd, words[last] & _LOW, 0)
+    return Measured(areas, first, stop, [*strings] if doubtful.any() else strings), doubtful
 
 
-def _decode(strings: list[str]) -> _Runs:
-    # One more run of zero ('0') behind each mask makes the usual odd number of runs even.
-    joined = "0".join(strings) + "0"
+def _decode(strings: list[str]) -> tuple[Int64, Int64, Bool] | None:
+    """Read the numbers of all masks.
+
+    Returns:
+        Words of two numbers each (lower half: background, upper half: foreground), the first word
+        of each mask, and whether a mask has an odd number of runs (then a zero is added). None if
+        there is a wrong character, a string without end, or a number of more than six characters.
+    """
     lengths = np.fromiter(map(len, strings), np.int64, len(strings))
-    if not lengths.all():
-        raise MaskError(int(np.argmin(lengths)), "empty run-length string")
-    if not joined.isascii():
-        bad = next(index for index, text in enumerate(strings) if not text.isascii())
-        raise MaskError(bad, _ALPHABET)
-    codes = np.frombuffer(joined.encode("ascii"), np.uint8) - np.uint8(48)
+    joined = "0".join(strings) + "0"
+    if not lengths.all() or not joined.isascii():
+        return None
+    codes = np.frombuffer(joined.encode("ascii"), np.uint8)
     added = np.cumsum(lengths + 1) - 1
-    if codes.max() > 63:
-        raise MaskError(int(np.searchsorted(added, int(np.argmax(codes > 63)))), _ALPHABET)
-    if (codes[added - 1] >= 32).any():
-        bad = int(np.argmax(codes[added - 1] >= 32))
-        raise MaskError(bad, "run-length string is cut off in the middle of a number")
-    values, ends = _values(codes, added)
-    last = np.searchsorted(ends, added)
-    counts = np.diff(last, prepend=-1)
-    surplus = counts % 2 == 1
-    if surplus.any():
-        values = np.delete(values, last[surplus])
-        counts = counts - surplus
-    rows = np.cumsum(counts // 2)
-    return _integrate(values, rows - counts // 2, (rows - 1)[~surplus])
+    if codes.min() < 48 or codes.max() > 111 or codes[added - 1].max() >= _CONTINUED:
+        return None
+    drop = codes >= _CONTINUED
+    continued = np.flatnonzero(drop)
+    extra = np.diff(np.searchsorted(continued, added), prepend=0)
+    runs = lengths - extra
+    odd = runs % 2 == 1
+    drop[added[~odd]] = True
+    kept = codes[~drop]
+    kept &= 31
+    words = kept.view("<u2").astype(np.int64)
+    words *= (1 << 24) + 1
+    words &= 0xFF | (0xFF << 32)
+    words -= 16 + (16 << 32)
+    surplus = 1 - odd.astype(np.int64)
+    before = np.cumsum(surplus) - surplus
+    numbers = continued - np.arange(len(continued)) - np.repeat(before, extra)
+    if not _lengthen(words, codes, continued, numbers):
+        return None
+    rows = (runs + 1) // 2
+    return words, np.cumsum(rows) - rows, odd
 
 
-def _values(codes: npt.NDArray[np.uint8], added: Int64) -> tuple[Int64, Int64]:
-    """Return the signed numbers, written in groups of five bits, lowest first, and their ends."""
-    ends = np.flatnonzero(codes < 32)
-    values: Int64 = (codes[ends] ^ np.uint8(16)).astype(np.int64)
-    values -= 16
-    long = np.flatnonzero(np.diff(ends) > 1) + 1
-    if ends[0] > 0:
-        long = np.concatenate(([0], long))
-    widths = ends[long] - np.where(long > 0, ends[long - 1], -1)
-    if len(long) and widths.max() > _MAX_CHARACTERS_PER_RUN:
-        bad = int(np.searchsorted(added, int(ends[long[np.argmax(widths)]])))
-        raise MaskError(bad, "run length too large")
-    position = 1
-    while len(long):
-        values[long] = values[long] * 32 + (codes[ends[long] - position] & 31)
-        position += 1
-        more = widths > position
-        long, widths = long[more], widths[more]
-    return values, ends
+def _lengthen(words: Int64, codes: npt.NDArray[np.uint8], continued: Int64, numbers: Int64) -> bool:
+    """Complete the numbers of more than one character; False if one has more than six.
 
-
-def _integrate(values: Int64, starts: Int64, padding: Int64) -> _Runs:
-    """Turn differences into run lengths.
-
-    From the fourth run on, the encoding stores the difference to the run before the last one. So
-    background and foreground are running sums; the first background run stands outside of them.
+    Args:
+        words: Changed in place; they hold the last characters, which are the highest bits.
+        codes: All characters.
+        continued: Positions of the characters that are not the last of their number.
+        numbers: Which number each of them belongs to.
     """
-    background, foreground = values[0::2].copy(), values[1::2].copy()
-    first = background[starts]
-    background[starts] = 0
-    for deltas in (background, foreground):
-        deltas[starts[1:]] -= np.add.reduceat(deltas, starts)[:-1]
-        np.cumsum(deltas, out=deltas)
-    background[starts] = first
-    foreground[padding] = 0
-    return _Runs(background, foreground, starts, padding)
+    if not len(continued):
+        return True
+    groups = np.flatnonzero(np.diff(numbers, prepend=-1))
+    widths = np.diff(groups, append=len(numbers))
+    if widths.max() > 5:
+        return False
+    ends = continued[groups] + widths
+    highest = (codes[ends] & 31).astype(np.int64) - 16
+    values = highest.copy()
+    active = np.arange(len(groups))
+    for position in range(1, int(widths.max()) + 1):
+        active = active[widths[active] >= position]
+        low = (codes[ends[active] - position] ^ 16) & 31
+        values[active] = values[active] * 32 + low
+    values -= highest
+    places = numbers[groups]
+    upper = places % 2 == 1
+    # A word may get both of its halves here, so one after the other.
+    words[places[~upper] // 2] += values[~upper]
+    words[places[upper] // 2] += values[upper] << 32
+    return True
 
 
 def compress_runs(counts: Sequence[int] | Int64, height: int, width: int) -> str:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,22 @@ from visbench.evaluation.fields import Fields, shorten
 from visbench.evaluation.run_lengths import (
     MAX_PIXELS,
     MaskError,
+    Measured,
     compress_runs,
-    measure,
+    measure_extents,
     rasterize_polygons,
 )
 
-__all__ = ["BoxTrack", "MaskTrack", "mean_area", "read_boxes", "read_masks"]
+__all__ = [
+    "BoxTrack",
+    "MaskTrack",
+    "UncheckedMasks",
+    "check_masks",
+    "collect_masks",
+    "mean_area",
+    "read_boxes",
+    "read_masks",
+]
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
@@ -33,10 +44,13 @@ class MaskTrack:
     Attributes:
         rles: T compressed masks in the form that pycocotools takes; None where there is none.
         areas: ``(T,)`` foreground pixels, 0 where there is no mask.
+        columns: ``(2, T)`` leftmost and rightmost column that may hold foreground, if all masks
+            have the video's height; of no meaning where the area is 0. None if unknown.
     """
 
     rles: list[dict[str, Any] | None]
     areas: Int64
+    columns: Int64 | None = None
 
     @property
     def mean_area(self) -> float:
@@ -67,6 +81,25 @@ def mean_area(areas: npt.ArrayLike) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
+@dataclass(frozen=True)
+class UncheckedMasks:
+    """The field ``segmentations`` of a record, not decoded yet.
+
+    Attributes:
+        fields: The record, for messages.
+        length: Number of entries T.
+        frames: Indices of the entries that are no null.
+        masks: Those entries as compressed masks.
+        height: Height of the video in pixels.
+    """
+
+    fields: Fields
+    length: int
+    frames: list[int]
+    masks: list[dict[str, Any]]
+    height: int
+
+
 def read_masks(
     fields: Fields,
     size: tuple[int, int],
@@ -74,7 +107,7 @@ def read_masks(
     any_size: bool = False,
     polygons: bool = False,
 ) -> MaskTrack:
-    """Read the field ``segmentations`` of a record.
+    """Read and check the field ``segmentations`` of a record.
 
     Args:
         fields: The record.
@@ -88,52 +121,106 @@ def read_masks(
     Raises:
         InputError: A mask is malformed, has another size, or does not fill its image.
     """
+    masks = collect_masks(fields, size, any_size=any_size, polygons=polygons)
+    return check_masks([masks])[0]
+
+
+def collect_masks(
+    fields: Fields,
+    size: tuple[int, int],
+    *,
+    any_size: bool = False,
+    polygons: bool = False,
+) -> UncheckedMasks:
+    """Read the field ``segmentations`` of a record without decoding the masks.
+
+    Args:
+        fields: As in :func:`read_masks`.
+        size: As in :func:`read_masks`.
+        any_size: As in :func:`read_masks`.
+        polygons: As in :func:`read_masks`.
+
+    Raises:
+        InputError: A mask is malformed or has another size.
+    """
     entries = fields.list("segmentations", "one mask or null per frame is expected")
-    masks: dict[int, dict[str, Any]] = {}
+    # Nearly every mask is fine as it is: no look at each alone, no copy.
+    if _all_plain(entries, size):
+        frames = [frame for frame, mask in enumerate(entries) if mask]
+        masks = [mask for mask in entries if mask]
+        return UncheckedMasks(fields, len(entries), frames, masks, size[0])
+    frames, masks = [], []
     for frame, mask in enumerate(entries):
         if mask is None or (isinstance(mask, (list, dict)) and not mask):
             continue
-        # Nearly every mask is fine as it is: no copy for those.
-        if _is_plain(mask, size):
-            masks[frame] = mask
-            continue
         try:
-            masks[frame] = _read_mask(mask, size, any_size, polygons)
+            masks.append(_read_mask(mask, size, any_size, polygons))
         except MaskError as error:
             raise fields.error(f"segmentations[{frame}]", error.problem, _REMEDY) from None
-    try:
-        return _measure_track(len(entries), masks)
-    except MaskError as error:
-        field = f"segmentations[{list(masks)[error.index]}]"
-        raise fields.error(field, error.problem, _REMEDY) from None
+        frames.append(frame)
+    return UncheckedMasks(fields, len(entries), frames, masks, size[0])
 
 
-def _is_plain(mask: Any, size: tuple[int, int]) -> bool:
-    """Tell whether a mask is a compressed string of the video's size."""
-    if type(mask) is not dict or type(mask.get("counts")) is not str:
+def _all_plain(entries: list[Any], size: tuple[int, int]) -> bool:
+    """Tell whether all masks are null or compressed strings of the video's size."""
+    if not {*map(type, entries)} <= {dict, type(None)}:
         return False
-    sides = mask.get("size")
+    sizes = [mask.get("size") for mask in entries if mask]
+    counts = [mask.get("counts") for mask in entries if mask]
     return (
-        type(sides) is list
-        and len(sides) == 2
-        and type(sides[0]) is int
-        and type(sides[1]) is int
-        and sides[0] == size[0]
-        and sides[1] == size[1]
+        {*map(type, sizes)} <= {list}
+        and {*map(type, counts)} <= {str}
+        and sizes.count([*size]) == len(sizes)
+        and {*map(type, chain.from_iterable(sizes))} <= {int}
     )
 
 
-def _measure_track(length: int, masks: dict[int, dict[str, Any]]) -> MaskTrack:
-    strings = [mask["counts"] for mask in masks.values()]
-    sizes = [mask["size"] for mask in masks.values()]
-    pixels = np.array([height * width for height, width in sizes], np.int64)
-    measured, merged = measure(strings, pixels)
-    rles: list[dict[str, Any] | None] = [None] * length
-    for (frame, mask), counts in zip(masks.items(), merged, strict=True):
-        rles[frame] = mask if counts is mask["counts"] else {**mask, "counts": counts}
-    areas = np.zeros(length, np.int64)
-    areas[list(masks)] = measured
-    return MaskTrack(rles, areas)
+def check_masks(tracks: Sequence[UncheckedMasks]) -> list[MaskTrack]:
+    """Decode, check and measure the masks of some tracks, all of them at once.
+
+    Raises:
+        InputError: A mask is damaged or does not fill its image; the first one is named.
+    """
+    masks = [mask for track in tracks for mask in track.masks]
+    strings = [mask["counts"] for mask in masks]
+    pixels = np.array([height * width for height, width in (m["size"] for m in masks)], np.int64)
+    try:
+        found = measure_extents(strings, pixels)
+    except MaskError as error:
+        raise _mask_error(tracks, error) from None
+    if found.strings is not strings:
+        masks = [
+            mask if new is old else {**mask, "counts": new}
+            for mask, new, old in zip(masks, found.strings, strings, strict=True)
+        ]
+    ends = np.cumsum([len(track.masks) for track in tracks]).tolist()
+    return [
+        _mask_track(track, masks, found, slice(end - len(track.masks), end))
+        for track, end in zip(tracks, ends, strict=True)
+    ]
+
+
+def _mask_error(tracks: Sequence[UncheckedMasks], error: MaskError) -> InputError:
+    index = error.index
+    for track in tracks:
+        if index < len(track.masks):
+            break
+        index -= len(track.masks)
+    field = f"segmentations[{track.frames[index]}]"
+    return track.fields.error(field, error.problem, _REMEDY)
+
+
+def _mask_track(
+    track: UncheckedMasks, masks: list[dict[str, Any]], found: Measured, part: slice
+) -> MaskTrack:
+    rles: list[dict[str, Any] | None] = [None] * track.length
+    for frame, mask in zip(track.frames, masks[part], strict=True):
+        rles[frame] = mask
+    table = np.zeros((3, track.length), np.int64)
+    table[:, track.frames] = found.areas[part], found.first[part], found.stop[part]
+    areas, first, stop = table
+    columns = np.stack([first, stop - 1]) // track.height
+    return MaskTrack(rles, areas, columns)
 
 
 _REMEDY = "Write masks with pycocotools.mask.encode at the size of the original frame"
