@@ -54,8 +54,9 @@ class ConformanceCase:
 
     @property
     def model_class(self) -> type[VISModel]:
-        """The registered class of the model."""
-        return MODELS.get(self.model["type"])
+        """The class of the model; as in MMEngine ``type`` is a registered name or the class."""
+        kind = self.model["type"]
+        return MODELS.get(kind) if isinstance(kind, str) else kind
 
     def build(self, silent: bool = False) -> VISModel:
         """Return the model with seeded weights, in evaluation mode; equal at every call."""
