@@ -14,7 +14,8 @@ import torch
 
 from visbench.benchmark import RowStore, events, worker
 from visbench.benchmark.controls import CONTROLS, CONTROLS_VERSION, SHUFFLED
-from visbench.benchmark.hooks import InferenceTimeHook, ProgressHook
+from visbench.benchmark.hooks import InferenceTimeHook, ProgressHook, TrainingTimeHook
+from visbench.engine import load_checkpoint_file
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "configs" / "baselines" / "masktrack_rcnn_demo_movingshapes.py"
@@ -66,13 +67,16 @@ def test_train_and_test_go_on_after_an_interruption(
     assert sent[0] == {"dataset": "movingshapes-v1-easy-val-first2", "method": "Tiny"}
     assert sent[-1]["error"].startswith("RuntimeError: power cut")
     assert not (folder / "run" / "train.json").exists()
+    before = _seconds_in(folder / "run" / "iter_3.pth")
+    assert before > 0
 
     status, sent = _work(folder, "train", capsys)
     assert status == 0
     assert [event["done"] for event in sent if "stage" in event] == [4], "1 to 3 are done"
     facts = json.loads((folder / "run" / "train.json").read_text())
     assert Path(facts["checkpoint"]).name == "iter_4.pth"
-    assert facts["training_s"] > 0
+    assert facts["training_s"] == pytest.approx(_seconds_in(Path(facts["checkpoint"])))
+    assert facts["training_s"] > before
     assert facts["training_memory_mb"] > 100
 
     with monkeypatch.context() as patch:
@@ -81,6 +85,11 @@ def test_train_and_test_go_on_after_an_interruption(
     status, _ = _work(folder, "test", capsys)
     assert status == 0
     _check_test(folder)
+
+
+def _seconds_in(checkpoint: Path) -> float:
+    content = load_checkpoint_file(checkpoint)
+    return float(content["message_hub"]["runtime_info"][TrainingTimeHook._FIELD])
 
 
 def _cut_at(iteration: int) -> Any:

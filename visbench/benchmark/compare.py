@@ -236,8 +236,8 @@ class _Comparison:
             missing = [name for name in CONTROLS if self._control(name, dataset) is None]
             outcome = self._make_controls(dataset, run) if missing else None
             for name in CONTROLS:
-                row = self._control(name, dataset)
-                found.append(row or _failed_control(name, dataset, outcome))
+                control = self._control(name, dataset)
+                found.append(control or _failed_control(name, dataset, outcome))
         return found
 
     def _control(self, name: str, dataset: str) -> Row | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from visbench.benchmark.events import send
 from visbench.visualization import write_overlay_video
 
 _EVERY = 0.5
-_TIME_NOTES = 20
 
 
 class ProgressHook(Hook):
@@ -54,57 +53,34 @@ class ProgressHook(Hook):
 class TrainingTimeHook(Hook):
     """Adds up the seconds of training over interruptions.
 
-    Notes ``[iteration, seconds]`` in a file. A resumed run goes on from the note of the iteration
-    it resumes at, so work that was lost and done again counts once.
-
-    Args:
-        path: The file of notes.
+    The sum travels in the checkpoints (MMEngine's message hub), so a resumed run goes on from the
+    time of the iteration it resumes at: work that was lost and done again counts once.
     """
 
-    priority = "LOWEST"
+    # Before the checkpoint hook, whose file must hold the time of its own iteration.
+    priority = "NORMAL"
+    _FIELD = "visbench_training_seconds"
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self._seconds = 0.0
+    def __init__(self) -> None:
+        self._before = 0.0
         self._start = 0.0
 
     def before_train(self, runner: Any) -> None:
-        """Take the time spent before the iteration that training resumes at."""
-        notes = [note for note in self._notes() if note[0] <= runner.iter]
-        self._seconds = notes[-1][1] if notes and runner.iter else 0.0
-        if not runner.iter:
-            self.path.unlink(missing_ok=True)
+        """Take over the time that a resumed checkpoint has cost."""
+        self._before = self.total(runner) or 0.0
         self._start = time.monotonic()
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Note the time now and then, and at every checkpoint's iteration."""
-        done = runner.iter + 1
-        if done % _TIME_NOTES == 0 or done == runner.max_iters:
-            self._note(done)
+        """Bring the sum up to date."""
+        seconds = self._before + time.monotonic() - self._start
+        runner.message_hub.update_info(self._FIELD, seconds)
 
-    def _note(self, iteration: int) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([iteration, self._seconds + time.monotonic() - self._start]))
-            file.write("\n")
-
-    def _notes(self) -> Iterator[tuple[int, float]]:
-        if not self.path.exists():
-            return
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            try:
-                iteration, seconds = json.loads(line)
-            except ValueError:
-                # The last line of a killed run may be cut off.
-                continue
-            yield int(iteration), float(seconds)
-
-    def total(self) -> float | None:
-        """Return the seconds noted last; None if nothing has been trained."""
-        notes = list(self._notes())
-        return notes[-1][1] if notes else None
+    def total(self, runner: Any) -> float | None:
+        """Return the seconds so far; None if nothing has been trained."""
+        value = runner.message_hub.runtime_info.get(self._FIELD)
+        return None if value is None else float(value)
 
 
 class InferenceTimeHook(Hook):

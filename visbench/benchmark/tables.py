@@ -56,7 +56,7 @@ def _number(name: str, digits: int = 1, scale: float = 1.0) -> Callable[[Row], s
 
 
 def _status(row: Row) -> str:
-    return "control" if row.kind == "control" else row.status
+    return "control" if row.kind == "control" and row.status != FAILED else row.status
 
 
 _COLUMNS = (

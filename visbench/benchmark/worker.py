@@ -110,13 +110,13 @@ def _train(args: argparse.Namespace) -> None:
         _more_checkpoints(config, max(1, iterations // CHECKPOINTS_PER_RUN))
     remove_partial_files(config.work_dir)
     runner = build_runner(config)
-    timer = TrainingTimeHook(args.run_dir / "training_time.jsonl")
+    timer = TrainingTimeHook()
     runner.register_hook(ProgressHook())
     runner.register_hook(timer)
     runner.train()
     facts = {
         "checkpoint": latest_checkpoint(args.run_dir),
-        "training_s": timer.total(),
+        "training_s": timer.total(runner),
         "training_memory_mb": peak_memory_mb(),
     }
     _write(args.run_dir / "train.json", facts)
