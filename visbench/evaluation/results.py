@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,20 @@ from visbench.evaluation.annotations import Annotations, Video
 from visbench.evaluation.errors import InputError, Notes
 from visbench.evaluation.fields import Fields, shorten
 from visbench.evaluation.streams import iterate_records
-from visbench.evaluation.tracks import BoxTrack, MaskTrack, read_boxes, read_masks
+from visbench.evaluation.tracks import (
+    BoxTrack,
+    MaskTrack,
+    UncheckedMasks,
+    check_masks,
+    collect_masks,
+    read_boxes,
+)
 
 __all__ = ["Prediction", "ResultReader", "iterate_results"]
+
+# Masks are decoded in batches that fit the cache of a processor.
+_BATCH_CHARACTERS = 400_000
+_BATCH_TRACKS = 256
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,43 @@ class Prediction:
     score: float
     masks: MaskTrack | None
     boxes: BoxTrack | None
+
+
+@dataclass(frozen=True)
+class _Unchecked:
+    """A prediction whose masks are not decoded yet."""
+
+    index: int
+    video: Video
+    category_id: int
+    score: float
+    masks: UncheckedMasks | None
+    boxes: BoxTrack | None
+
+    @property
+    def characters(self) -> int:
+        """Length of its compressed masks."""
+        return sum(len(mask["counts"]) for mask in self.masks.masks) if self.masks else 0
+
+
+def _finish(waiting: Sequence[_Unchecked]) -> list[Prediction]:
+    """Decode the masks of some records at once.
+
+    Raises:
+        InputError: A mask is damaged; the first one is named.
+    """
+    masks = iter(check_masks([item.masks for item in waiting if item.masks is not None]))
+    return [
+        Prediction(
+            item.index,
+            item.video.id,
+            item.category_id,
+            item.score,
+            None if item.masks is None else next(masks),
+            item.boxes,
+        )
+        for item in waiting
+    ]
 
 
 def iterate_results(results: str | Path | Iterable[Any]) -> tuple[str, Iterator[Any]]:
@@ -95,20 +143,57 @@ class ResultReader:
         Raises:
             InputError: A record has a defect (unless ``tolerant``).
         """
+        waiting: list[_Unchecked] = []
+        characters = 0
         for record in records:
             index, self.count = self.count, self.count + 1
             try:
-                prediction = self.read(index, record, video_id)
+                found = self._collect(index, record, video_id)
             except InputError as error:
-                if not self.tolerant:
-                    raise
-                self.notes.skipped.append(str(error))
+                # What came before has to be checked first, so that the first defect is named.
+                yield from self._check(waiting)
+                waiting, characters = [], 0
+                self._reject(error)
                 continue
-            if prediction is not None:
-                yield prediction
+            if found is not None:
+                waiting.append(found)
+                characters += found.characters
+            if characters >= _BATCH_CHARACTERS or len(waiting) >= _BATCH_TRACKS:
+                yield from self._check(waiting)
+                waiting, characters = [], 0
+        yield from self._check(waiting)
+
+    def _reject(self, error: InputError) -> None:
+        if not self.tolerant:
+            raise error
+        self.notes.skipped.append(str(error))
+
+    def _check(self, waiting: list[_Unchecked]) -> Iterator[Prediction]:
+        """Decode the masks of some records at once; one by one if there is a defect."""
+        try:
+            checked = _finish(waiting)
+        except InputError as error:
+            if len(waiting) == 1:
+                self._reject(error)
+                return
+            checked = None
+        if checked is not None:
+            yield from checked
+            return
+        for item in waiting:
+            yield from self._check([item])
 
     def read(self, index: int, record: Any, video_id: int | None = None) -> Prediction | None:
         """Check one record; None if its category is unknown.
+
+        Raises:
+            InputError: The record has a defect.
+        """
+        found = self._collect(index, record, video_id)
+        return None if found is None else _finish([found])[0]
+
+    def _collect(self, index: int, record: Any, video_id: int | None) -> _Unchecked | None:
+        """Read one record but for the content of its masks; None if its category is unknown.
 
         Raises:
             InputError: The record has a defect.
@@ -126,12 +211,12 @@ class ResultReader:
         masks = boxes = None
         if self.masks:
             size = (video.height, video.width)
-            masks = read_masks(fields, size, any_size=self.official_bugs)
-            self._check_length(fields, "segmentations", len(masks.rles), video)
+            masks = collect_masks(fields, size, any_size=self.official_bugs)
+            self._check_length(fields, "segmentations", masks.length, video)
         if self.boxes:
             boxes = read_boxes(fields)
             self._check_length(fields, "bboxes", len(boxes.boxes), video)
-        return Prediction(index, video.id, category_id, score, masks, boxes)
+        return _Unchecked(index, video, category_id, score, masks, boxes)
 
     def _video(self, fields: Fields, expected: int | None) -> Video:
         if expected is not None and not fields.has("video_id"):
