@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 
 from visbench.datasets.frame_source import FrameError
@@ -143,9 +144,22 @@ def _configure(args: argparse.Namespace) -> Config:
     device = select_device(args.device)
     config = load_config(args.config, args.cfg_options, args.work_dir)
     config.launcher = args.launcher
-    if args.launcher != "none" and device == "cpu":
-        config.merge_from_dict({"env_cfg.dist_cfg.backend": "gloo"})
+    if args.launcher == "pytorch" and device == "cpu":
+        _distribute_on_cpu(config)
     return config
+
+
+def _distribute_on_cpu(config: Config) -> None:
+    # MMEngine's own set-up of the "pytorch" launcher asks for a GPU per process.
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo")
+    if "model_wrapper_cfg" not in config:
+        config.model_wrapper_cfg = {
+            "type": "MMDistributedDataParallel",
+            "device_ids": None,
+            "broadcast_buffers": False,
+            "find_unused_parameters": config.get("find_unused_parameters", False),
+        }
 
 
 def train(arguments: Sequence[str] | None = None) -> None:
