@@ -4,13 +4,19 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-import pytest
-from pycocotools import mask as mask_utils
+# One thread per process, before any library starts its own: the models of the tests are tiny, and
+# processes of several threads each hinder one another. Subprocesses inherit it.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from pycocotools import mask as mask_utils  # noqa: E402
 
 HEIGHT, WIDTH = 64, 96
 CATEGORIES = [
