@@ -88,16 +88,18 @@ class DynamicMaskHead(nn.Module):
             frame_index: ``(n,)`` row of ``features`` for every instance.
 
         Returns:
-            Logits ``(n, h, w)`` at the stride of the features.
+            Logits ``(n, h, w)`` at the stride of the features, in float32.
         """
         offsets = centres[:, :, None, None] - self.locations(features)
         relative = offsets / divisors[:, None, None, None]
-        hidden = torch.cat([relative.to(features.dtype), features[frame_index]], dim=1).flatten(2)
-        weights, biases = self.split(parameters)
-        for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-            hidden = torch.baddbmm(bias, weight, hidden)
-            if layer < len(weights) - 1:
-                hidden = hidden.relu()
+        weights, biases = self.split(parameters.float())
+        # Reduced precision would round coordinates to whole pixels.
+        with torch.autocast(features.device.type, enabled=False):
+            hidden = torch.cat([relative.float(), features.float()[frame_index]], dim=1).flatten(2)
+            for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+                hidden = torch.baddbmm(bias, weight, hidden)
+                if layer < len(weights) - 1:
+                    hidden = hidden.relu()
         return hidden.reshape(-1, *features.shape[-2:])
 
 
