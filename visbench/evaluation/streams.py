@@ -7,7 +7,7 @@ import gzip
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +22,7 @@ __all__ = ["iterate_records", "open_json", "parse", "read_json"]
 
 BLOCK_SIZE = 1 << 21
 MAX_RECORD = 1 << 28
+_MAX_KEY = 64
 MAX_RATIO = 200
 MIN_SUSPICIOUS_SIZE = 1 << 28
 
@@ -140,6 +141,10 @@ class _RecordReader:
     """Cuts a JSON list at its top-level objects and parses each alone.
 
     What stands between two objects must be one comma, so a damaged file is noticed.
+
+    Most files repeat the same text between two objects, up to the first key. Where it comes next,
+    the object is taken to end. Nothing but the whole object can be parsed without an error, so a
+    wrong guess is always noticed; then braces are counted, minding strings.
     """
 
     def __init__(self, file: IO[bytes], path: str) -> None:
@@ -147,6 +152,8 @@ class _RecordReader:
         self.path = path
         self.count = 0
         self.buffer = b""
+        self.separator = b""
+        self.gap = 0
 
     def error(self, problem: str, remedy: str = "") -> InputError:
         return InputError(self.path, f"record {self.count}", "", problem, remedy)
@@ -156,12 +163,9 @@ class _RecordReader:
         wanted = BLOCK_SIZE
         while block := self.file.read(wanted):
             self.buffer += block
-            position = 0
-            for start, end in _object_spans(self.buffer):
-                self._check_gap(self.buffer[position:start])
-                yield parse(self.buffer[start:end], self.path, f"record {self.count}")
-                self.count += 1
-                position = end
+            position = yield from self._guessed_objects()
+            if position == 0 or not self.separator:
+                position = yield from self._counted_objects(position)
             self.buffer = self.buffer[position:]
             if position == 0 and not self.buffer.strip():
                 self.buffer = b""
@@ -170,7 +174,51 @@ class _RecordReader:
             wanted = max(BLOCK_SIZE, len(self.buffer))
             if len(self.buffer) > MAX_RECORD:
                 raise self.error(f"is longer than {MAX_RECORD} bytes", "Is the JSON closed?")
+        yield from self._drain()
         self._close_list()
+
+    def _drain(self) -> Iterator[Any]:
+        position = yield from self._counted_objects(0)
+        self.buffer = self.buffer[position:]
+
+    def _guessed_objects(self) -> Generator[Any, None, int]:
+        """Yield the objects of the buffer that end where expected; return where the rest begins."""
+        if not self.separator:
+            return 0
+        text = memoryview(self.buffer)
+        position, start = 0, self.buffer.find(b"{")
+        while start >= 0:
+            end = self.buffer.find(self.separator, start) + 1
+            if end == 0:
+                break
+            try:
+                record = orjson.loads(text[start:end])
+            except orjson.JSONDecodeError:
+                self.separator = b""
+                break
+            self._check_gap(self.buffer[position:start])
+            yield record
+            self.count += 1
+            position, start = end, end + self.gap
+        return position
+
+    def _counted_objects(self, position: int) -> Generator[Any, None, int]:
+        """Yield the complete objects of the buffer from a position; return where the rest begins.
+
+        The text between the last two of them is looked for from then on.
+        """
+        text = self.buffer[position:]
+        done = 0
+        for start, end in _object_spans(text):
+            self._check_gap(text[done:start])
+            yield parse(text[start:end], self.path, f"record {self.count}")
+            self.count += 1
+            if done:
+                key = text.find(b":", start, start + _MAX_KEY)
+                self.separator = text[done - 1 : key] if key > 0 else b""
+                self.gap = start - done
+            done = end
+        return position + done
 
     def _open_list(self) -> None:
         text = b""

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,10 @@ __all__ = ["box_track_ious", "mask_track_ious"]
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
 
 _MAX_ELEMENTS = 2_000_000
+_MAX_TABLE = 4_096
 
 
 def mask_track_ious(predictions: Sequence[MaskTrack], objects: Sequence[MaskTrack]) -> Float64:
@@ -35,17 +39,55 @@ def mask_track_ious(predictions: Sequence[MaskTrack], objects: Sequence[MaskTrac
     Returns:
         ``(D, G)`` in [0, 1].
     """
-    intersections = np.zeros((len(predictions), len(objects)), np.int64)
-    if not intersections.size:
-        return intersections.astype(np.float64)
-    sums = _sums_over_common_frames(predictions, objects)
+    shape = len(predictions), len(objects)
+    if not predictions or not objects:
+        return np.zeros(shape)
     length = min(max(len(t.rles) for t in predictions), max(len(t.rles) for t in objects))
-    for frame in range(length):
-        _add_frame(predictions, objects, frame, intersections, sums)
+    first, second = _Stacked.of(predictions, length), _Stacked.of(objects, length)
+    sums = _sums_over_common_frames(predictions, objects)
+    meeting = first.meets(second)
+    other = _other_size(predictions, objects, first.present, second.present)
+    if other is not None:
+        frames, rows, columns = np.nonzero(other)
+        lost = first.areas[frames, rows] + second.areas[frames, columns]
+        np.subtract.at(sums, (rows, columns), lost)
+        meeting &= ~other
+    intersections = np.zeros(shape, np.int64)
+    step = max(1, math.isqrt(_MAX_TABLE // (shape[0] * shape[1])))
+    for start in range(0, length, step):
+        part = slice(start, start + step)
+        areas = first.areas[part], second.areas[part]
+        _add_frames(predictions, objects, start, meeting[part], areas, intersections)
     unions = sums - intersections
-    return np.divide(
-        intersections, unions, out=np.zeros(unions.shape), where=unions > 0, dtype=np.float64
-    )
+    return np.divide(intersections, unions, out=np.zeros(shape), where=unions > 0)
+
+
+@dataclass(frozen=True)
+class _Stacked:
+    """Tracks side by side, ``(T, N)`` each: whether there is a mask, its area and its span."""
+
+    present: Bool
+    areas: Int64
+    first: Int64
+    stop: Int64
+
+    @classmethod
+    def of(cls, tracks: Sequence[MaskTrack], length: int) -> _Stacked:
+        """Stack tracks, cut or filled up to a length."""
+        table = np.zeros((4, length, len(tracks)), np.int64)
+        for column, track in enumerate(tracks):
+            common = min(length, len(track.rles))
+            table[0, :common, column] = [rle is not None for rle in track.rles[:common]]
+            table[1, :common, column] = track.areas[:common]
+            table[2:, :common, column] = track.spans[:, :common]
+        return cls(table[0] > 0, table[1], table[2], table[3])
+
+    def meets(self, other: _Stacked) -> Bool:
+        """Return ``(T, N, M)``: which masks may have a pixel in common (a cheap first test)."""
+        filled = (self.areas > 0)[:, :, None] & (other.areas > 0)[:, None]
+        before = self.first[:, :, None] < other.stop[:, None]
+        behind = other.first[:, None] < self.stop[:, :, None]
+        return np.asarray(filled & before & behind, np.bool_)
 
 
 def _sums_over_common_frames(
@@ -65,42 +107,77 @@ def _sums_over_common_frames(
     return sums
 
 
-def _add_frame(
+def _other_size(
+    predictions: Sequence[MaskTrack], objects: Sequence[MaskTrack], first: Bool, second: Bool
+) -> Bool | None:
+    """Return ``(T, D, G)``: where both have a mask but of different size; None if nowhere."""
+    tracks = (*predictions, *objects)
+    if len({tuple(rle["size"]) for track in tracks for rle in track.rles if rle}) < 2:
+        return None
+    other = first[:, :, None] & second[:, None]
+    for frame, row, column in np.argwhere(other).tolist():
+        one, two = predictions[row].rles[frame], objects[column].rles[frame]
+        other[frame, row, column] = (
+            one is not None and two is not None and ([*one["size"]] != [*two["size"]])
+        )
+    return other
+
+
+def _add_frames(
     predictions: Sequence[MaskTrack],
     objects: Sequence[MaskTrack],
-    frame: int,
+    start: int,
+    meeting: Bool,
+    areas: tuple[Int64, Int64],
     intersections: Int64,
-    sums: Int64,
 ) -> None:
-    rows, masks, areas = _present(predictions, frame)
-    columns, object_masks, object_areas = _present(objects, frame)
-    if not rows or not columns:
+    """Add the intersections in some frames.
+
+    Args:
+        predictions: D tracks.
+        objects: G tracks.
+        start: The first of F frames.
+        meeting: ``(F, D, G)`` the masks to compare.
+        areas: ``(F, D)`` and ``(F, G)`` areas of the masks.
+        intersections: ``(D, G)`` in pixels, changed in place.
+    """
+    frames, rows = np.nonzero(meeting.any(axis=2))
+    if not len(frames):
         return
-    total = np.add.outer(areas, object_areas)
-    index = np.ix_(rows, columns)
-    sizes = {tuple(mask["size"]) for mask in (*masks, *object_masks)}
-    ious = np.asarray(mask_utils.iou(masks, object_masks, [0] * len(columns)))
-    if len(sizes) > 1:
-        other = np.array(
-            [[mask["size"] != truth["size"] for truth in object_masks] for mask in masks]
+    other_frames, columns = np.nonzero(meeting.any(axis=1))
+    compared = meeting[frames[:, None], rows[:, None], columns[None]]
+    compared &= frames[:, None] == other_frames[None]
+    ious = np.asarray(
+        mask_utils.iou(
+            _tagged(predictions, rows, frames, start, len(meeting)),
+            _tagged(objects, columns, other_frames, start, len(meeting)),
+            [0] * len(columns),
         )
-        ious = np.where(other, 0.0, ious)
-        sums[index] -= np.where(other, total, 0)
+    )
+    left, right = np.nonzero(compared)
+    found = ious[left, right]
+    one, two = rows[left], columns[right]
+    total = areas[0][frames, rows][left] + areas[1][other_frames, columns][right]
     # iou = i / (total - i) solved for i; rounding makes it exact again.
-    intersections[index] += np.rint(ious * total / (1.0 + ious)).astype(np.int64)
+    pixels = np.rint(found * total / (1.0 + found)).astype(np.int64)
+    np.add.at(intersections, (one, two), pixels)
 
 
-def _present(
-    tracks: Sequence[MaskTrack], frame: int
-) -> tuple[list[int], list[dict[str, Any]], Int64]:
-    rows: list[int] = []
-    masks: list[dict[str, Any]] = []
-    for row, track in enumerate(tracks):
-        mask = track.rles[frame] if frame < len(track.rles) else None
-        if mask is not None:
-            rows.append(row)
-            masks.append(mask)
-    return rows, masks, np.array([tracks[row].areas[frame] for row in rows], np.int64)
+def _tagged(
+    tracks: Sequence[MaskTrack], which: Int64, frames: Int64, start: int, number: int
+) -> list[dict[str, Any]]:
+    """Return masks with the frame mixed into the width.
+
+    So masks of several frames go into one call, and those of different frames or sizes count as
+    incomparable and cost nothing. The width has no part in the intersection.
+    """
+    masks = []
+    for index, frame in zip(which.tolist(), frames.tolist(), strict=True):
+        mask = tracks[index].rles[start + frame]
+        assert mask is not None
+        height, width = mask["size"]
+        masks.append({"size": [height, width * number + frame], "counts": mask["counts"]})
+    return masks
 
 
 def box_track_ious(predictions: Sequence[BoxTrack], objects: Sequence[BoxTrack]) -> Float64:

@@ -16,7 +16,6 @@ from visbench.evaluation.fields import Fields, shorten
 from visbench.evaluation.run_lengths import (
     MAX_PIXELS,
     MaskError,
-    Measured,
     compress_runs,
     measure_extents,
     rasterize_polygons,
@@ -44,13 +43,13 @@ class MaskTrack:
     Attributes:
         rles: T compressed masks in the form that pycocotools takes; None where there is none.
         areas: ``(T,)`` foreground pixels, 0 where there is no mask.
-        columns: ``(2, T)`` leftmost and rightmost column that may hold foreground, if all masks
-            have the video's height; of no meaning where the area is 0. None if unknown.
+        spans: ``(2, T)`` pixels, counted down the columns: no foreground comes before the first
+            one, and none is the second or a later one.
     """
 
     rles: list[dict[str, Any] | None]
     areas: Int64
-    columns: Int64 | None = None
+    spans: Int64
 
     @property
     def mean_area(self) -> float:
@@ -90,14 +89,12 @@ class UncheckedMasks:
         length: Number of entries T.
         frames: Indices of the entries that are no null.
         masks: Those entries as compressed masks.
-        height: Height of the video in pixels.
     """
 
     fields: Fields
     length: int
     frames: list[int]
     masks: list[dict[str, Any]]
-    height: int
 
 
 def read_masks(
@@ -148,7 +145,7 @@ def collect_masks(
     if _all_plain(entries, size):
         frames = [frame for frame, mask in enumerate(entries) if mask]
         masks = [mask for mask in entries if mask]
-        return UncheckedMasks(fields, len(entries), frames, masks, size[0])
+        return UncheckedMasks(fields, len(entries), frames, masks)
     frames, masks = [], []
     for frame, mask in enumerate(entries):
         if mask is None or (isinstance(mask, (list, dict)) and not mask):
@@ -158,7 +155,7 @@ def collect_masks(
         except MaskError as error:
             raise fields.error(f"segmentations[{frame}]", error.problem, _REMEDY) from None
         frames.append(frame)
-    return UncheckedMasks(fields, len(entries), frames, masks, size[0])
+    return UncheckedMasks(fields, len(entries), frames, masks)
 
 
 def _all_plain(entries: list[Any], size: tuple[int, int]) -> bool:
@@ -193,11 +190,13 @@ def check_masks(tracks: Sequence[UncheckedMasks]) -> list[MaskTrack]:
             mask if new is old else {**mask, "counts": new}
             for mask, new, old in zip(masks, found.strings, strings, strict=True)
         ]
-    ends = np.cumsum([len(track.masks) for track in tracks]).tolist()
-    return [
-        _mask_track(track, masks, found, slice(end - len(track.masks), end))
-        for track, end in zip(tracks, ends, strict=True)
-    ]
+    measured = np.stack([found.areas, found.first, found.stop])
+    parts, start = [], 0
+    for track in tracks:
+        part = slice(start, start + len(track.masks))
+        parts.append(_mask_track(track, masks[part], measured[:, part]))
+        start = part.stop
+    return parts
 
 
 def _mask_error(tracks: Sequence[UncheckedMasks], error: MaskError) -> InputError:
@@ -210,17 +209,16 @@ def _mask_error(tracks: Sequence[UncheckedMasks], error: MaskError) -> InputErro
     return track.fields.error(field, error.problem, _REMEDY)
 
 
-def _mask_track(
-    track: UncheckedMasks, masks: list[dict[str, Any]], found: Measured, part: slice
-) -> MaskTrack:
-    rles: list[dict[str, Any] | None] = [None] * track.length
-    for frame, mask in zip(track.frames, masks[part], strict=True):
-        rles[frame] = mask
-    table = np.zeros((3, track.length), np.int64)
-    table[:, track.frames] = found.areas[part], found.first[part], found.stop[part]
-    areas, first, stop = table
-    columns = np.stack([first, stop - 1]) // track.height
-    return MaskTrack(rles, areas, columns)
+def _mask_track(track: UncheckedMasks, masks: list[dict[str, Any]], measured: Int64) -> MaskTrack:
+    rles: list[dict[str, Any] | None] = [*masks]
+    if len(masks) != track.length:
+        rles = [None] * track.length
+        for frame, mask in zip(track.frames, masks, strict=True):
+            rles[frame] = mask
+        table = np.zeros((3, track.length), np.int64)
+        table[:, track.frames] = measured
+        measured = table
+    return MaskTrack(rles, measured[0], measured[1:])
 
 
 _REMEDY = "Write masks with pycocotools.mask.encode at the size of the original frame"
