@@ -15,10 +15,26 @@ from rich.table import Table
 
 from visbench.datasets.check import Defect, check_dataset
 
+_EPILOG = """\
+what is checked: videos (ids, sizes, frame names, missing or unreadable frames, frame sizes),
+categories, and annotations (ids, video and category, lengths of segmentations, bboxes and areas,
+RLE sizes and run lengths, boxes without mask and the reverse, values that are not finite, boxes outside)
+
+examples:
+  # annotations only
+  python tools/check_dataset.py data/ovis/annotations_train.json
+  # and every frame
+  python tools/check_dataset.py data/ovis/annotations_train.json data/ovis/train
+
+exit status: 0 no defect, 1 defects (all are listed), 2 the file cannot be read
+"""
+
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Return the parsed command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("annotations", metavar="ANN", help="annotation file (YouTube-VIS layout)")
     parser.add_argument(
         "images", metavar="IMAGES", nargs="?", help="folder that file_names are relative to"
