@@ -18,7 +18,8 @@ from visbench.datasets.check import Defect, check_dataset
 _EPILOG = """\
 what is checked: videos (ids, sizes, frame names, missing or unreadable frames, frame sizes),
 categories, and annotations (ids, video and category, lengths of segmentations, bboxes and areas,
-RLE sizes and run lengths, boxes without mask and the reverse, values that are not finite, boxes outside)
+RLE sizes and run lengths, boxes without mask and the reverse, values that are not finite, boxes
+outside the frame)
 
 examples:
   # annotations only
