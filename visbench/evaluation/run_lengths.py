@@ -9,6 +9,7 @@ lengths here first (numpy, the masks of many tracks at once), checked, and measu
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -220,43 +221,50 @@ def _decode(strings: list[str]) -> tuple[Int64, Int64, Bool] | None:
     words &= 0xFF | (0xFF << 32)
     words -= 16 + (16 << 32)
     surplus = 1 - odd.astype(np.int64)
-    before = np.cumsum(surplus) - surplus
-    numbers = continued - np.arange(len(continued)) - np.repeat(before, extra)
-    if not _lengthen(words, codes, continued, numbers):
+    before = np.repeat(np.cumsum(surplus) - surplus, extra)
+    if not _lengthen(words, codes, continued, before):
         return None
     rows = (runs + 1) // 2
     return words, np.cumsum(rows) - rows, odd
 
 
-def _lengthen(words: Int64, codes: npt.NDArray[np.uint8], continued: Int64, numbers: Int64) -> bool:
+def _lengthen(words: Int64, codes: npt.NDArray[np.uint8], continued: Int64, before: Int64) -> bool:
     """Complete the numbers of more than one character; False if one has more than six.
 
     Args:
         words: Changed in place; they hold the last characters, which are the highest bits.
         codes: All characters.
         continued: Positions of the characters that are not the last of their number.
-        numbers: Which number each of them belongs to.
+        before: How many added zeros were dropped before each of them.
     """
     if not len(continued):
         return True
-    groups = np.flatnonzero(np.diff(numbers, prepend=-1))
-    widths = np.diff(groups, append=len(numbers))
+    first = np.empty(len(continued), np.bool_)
+    first[0] = True
+    # Characters of the same number stand side by side, those of two numbers never do.
+    np.not_equal(continued[1:], continued[:-1] + 1, out=first[1:])
+    groups = np.flatnonzero(first)
+    widths = np.diff(groups, append=len(continued))
     if widths.max() > 5:
         return False
     ends = continued[groups] + widths
     highest = (codes[ends] & 31).astype(np.int64) - 16
-    values = highest.copy()
-    active = np.arange(len(groups))
-    for position in range(1, int(widths.max()) + 1):
-        active = active[widths[active] >= position]
+    values = highest * 32 + ((codes[ends - 1] ^ 16) & 31)
+    active = np.flatnonzero(widths > 1)
+    position = 2
+    while len(active):
         low = (codes[ends[active] - position] ^ 16) & 31
         values[active] = values[active] * 32 + low
+        position += 1
+        active = active[widths[active] >= position]
     values -= highest
-    places = numbers[groups]
-    upper = places % 2 == 1
+    places = continued[groups] - groups - before[groups]
+    upper = (places & 1).astype(np.bool_)
+    places >>= 1
     # A word may get both of its halves here, so one after the other.
-    words[places[~upper] // 2] += values[~upper]
-    words[places[upper] // 2] += values[upper] << 32
+    lower = ~upper
+    words[places[lower]] += values[lower]
+    words[places[upper]] += values[upper] << 32
     return True
 
 
@@ -274,29 +282,50 @@ def compress_runs(counts: Sequence[int] | Int64, height: int, width: int) -> str
     Raises:
         MaskError: A run is no non-negative integer, or the runs do not fill the image.
     """
+    runs = _as_integers(counts)
+    if len(runs) == 0 or runs.min() < 0:
+        raise MaskError(0, "run lengths must be at least 0, and there must be one")
+    total = int(runs.sum())
+    if runs.max() > height * width:
+        # The sum may have wrapped round.
+        total = sum(runs.tolist())
+    if total != height * width:
+        raise MaskError(0, f"runs cover {total} pixels, the image has {height * width}")
+    if np.count_nonzero(runs[1:]) != len(runs) - 1:
+        runs = _merge_zero_runs(runs)
+    encoded = mask_utils.frPyObjects({"size": [height, width], "counts": runs}, height, width)
+    return str(encoded["counts"].decode("ascii"))
+
+
+def _as_integers(counts: Sequence[int] | Int64) -> Int64:
+    if isinstance(counts, list):
+        try:
+            # Several times faster than numpy on a list, and takes nothing but integers.
+            return np.frombuffer(array("q", counts), np.int64)
+        except (TypeError, OverflowError):
+            pass
     try:
         runs: npt.NDArray[Any] = np.asarray(counts)
     except ValueError:
         runs = np.zeros((0, 0))
     if runs.ndim != 1 or runs.dtype.kind not in "iu":
         raise MaskError(0, "'counts' must be a list of integers")
-    if len(runs) == 0 or runs.min() < 0:
-        raise MaskError(0, "run lengths must be at least 0, and there must be one")
-    total = sum(runs.tolist())
-    if total != height * width:
-        raise MaskError(0, f"runs cover {total} pixels, the image has {height * width}")
-    runs = runs.astype(np.int64)
+    return runs.astype(np.int64) if runs.dtype.kind == "i" else _from_unsigned(runs)
+
+
+def _from_unsigned(runs: npt.NDArray[Any]) -> Int64:
+    if len(runs) and int(runs.max()) > MAX_PIXELS:
+        raise MaskError(0, f"run of {int(runs.max())} pixels is larger than any image")
+    return runs.astype(np.int64)
+
+
+def _merge_zero_runs(runs: Int64) -> Int64:
     kinds: Int64 = np.arange(len(runs)) % 2
     keep = runs > 0
     runs, kinds = runs[keep], kinds[keep]
     starts = np.flatnonzero(np.diff(kinds, prepend=-1))
     merged: Int64 = np.add.reduceat(runs, starts)
-    if kinds[0] == 1:
-        merged = np.concatenate(([0], merged))
-    encoded = mask_utils.frPyObjects(
-        {"size": [height, width], "counts": merged.tolist()}, height, width
-    )
-    return str(encoded["counts"].decode("ascii"))
+    return np.concatenate(([0], merged)) if kinds[0] == 1 else merged
 
 
 def rasterize_polygons(polygons: Sequence[Any], height: int, width: int) -> str:
