@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator
@@ -18,11 +19,13 @@ import orjson
 
 from visbench.evaluation.errors import InputError
 
-__all__ = ["iterate_records", "open_json", "parse", "read_json"]
+__all__ = ["find_split", "iterate_records", "open_json", "parse", "read_json"]
 
 BLOCK_SIZE = 1 << 21
 MAX_RECORD = 1 << 28
 _MAX_KEY = 64
+_SPLIT_WINDOW = 1 << 23
+_FIRST_KEY = re.compile(rb'\s*\[\s*\{\s*("[^"\\]{1,60}")\s*:')
 MAX_RATIO = 200
 MIN_SUSPICIOUS_SIZE = 1 << 28
 
@@ -127,14 +130,48 @@ def read_json(path: Path) -> Any:
     return parse(text.removeprefix(b"\xef\xbb\xbf"), str(path), "")
 
 
-def iterate_records(path: Path) -> Iterator[Any]:
+def iterate_records(
+    path: Path, start: int = 0, stop: int | None = None, number: int = 0
+) -> Generator[Any, None, bool]:
     """Yield the objects of a JSON list one by one, in memory for one block and one record.
+
+    Args:
+        path: A json, json.gz or zip file.
+        start: Offset of the brace that opens an object of the list; 0 for the whole list.
+        stop: Offset of the brace that opens another one, where to end. If there is none after all,
+            the rest of the list is read.
+        number: Number of the first record, for messages.
+
+    Returns:
+        Whether it ended at ``stop`` (the value of the generator).
 
     Raises:
         InputError: The file cannot be read, or is no list of objects.
     """
     with open_json(path) as file:
-        yield from _RecordReader(file, str(path))
+        file.seek(start)
+        reader = _RecordReader(file, str(path), stop, number)
+        return (yield from reader.read(whole=start == 0))
+
+
+def find_split(path: Path, offset: int) -> int | None:
+    """Guess where a top-level object of a JSON list begins, at or behind an offset.
+
+    The guess is the next place where an object follows that begins with the key of the first one.
+    Whoever reads up to there notices if it is wrong (see :func:`iterate_records`).
+
+    Returns:
+        The offset of its brace; None if none is near, or the file is packed.
+    """
+    with path.open("rb") as file:
+        opening = _FIRST_KEY.match(file.read(_SPLIT_WINDOW))
+        if opening is None:
+            return None
+        file.seek(offset)
+        text = file.read(_SPLIT_WINDOW)
+    key = re.escape(opening[1])
+    found = re.search(rb"\}\s*,\s*(?=\{\s*" + key + rb"\s*:)", text)
+    return None if found is None else offset + found.end()
 
 
 class _RecordReader:
@@ -147,10 +184,13 @@ class _RecordReader:
     wrong guess is always noticed; then braces are counted, minding strings.
     """
 
-    def __init__(self, file: IO[bytes], path: str) -> None:
+    def __init__(self, file: IO[bytes], path: str, stop: int | None, number: int) -> None:
         self.file = file
         self.path = path
-        self.count = 0
+        self.stop = stop
+        self.position = file.tell()
+        self.count = number
+        self.following = False
         self.buffer = b""
         self.separator = b""
         self.gap = 0
@@ -158,12 +198,21 @@ class _RecordReader:
     def error(self, problem: str, remedy: str = "") -> InputError:
         return InputError(self.path, f"record {self.count}", "", problem, remedy)
 
-    def __iter__(self) -> Iterator[Any]:
-        self._open_list()
+    def read(self, whole: bool) -> Generator[Any, None, bool]:
+        """Yield the objects; return whether reading ended at the stop.
+
+        Args:
+            whole: The file is at its begin, not at the first object.
+        """
+        if whole:
+            self._open_list()
         wanted = BLOCK_SIZE
-        while block := self.file.read(wanted):
+        while True:
+            block = self._read(wanted)
             self.buffer += block
-            position = yield from self._guessed_objects()
+            position = 0
+            if block:
+                position = yield from self._guessed_objects()
             if position == 0 or not self.separator:
                 position = yield from self._counted_objects(position)
             self.buffer = self.buffer[position:]
@@ -174,12 +223,21 @@ class _RecordReader:
             wanted = max(BLOCK_SIZE, len(self.buffer))
             if len(self.buffer) > MAX_RECORD:
                 raise self.error(f"is longer than {MAX_RECORD} bytes", "Is the JSON closed?")
-        yield from self._drain()
+            if not block:
+                if self.stop is None:
+                    break
+                if self.following and self.buffer.strip() == b",":
+                    return True
+                self.stop = None
         self._close_list()
+        return False
 
-    def _drain(self) -> Iterator[Any]:
-        position = yield from self._counted_objects(0)
-        self.buffer = self.buffer[position:]
+    def _read(self, size: int) -> bytes:
+        if self.stop is not None:
+            size = min(size, self.stop - self.position)
+        block = self.file.read(size)
+        self.position += len(block)
+        return block
 
     def _guessed_objects(self) -> Generator[Any, None, int]:
         """Yield the objects of the buffer that end where expected; return where the rest begins."""
@@ -223,7 +281,7 @@ class _RecordReader:
     def _open_list(self) -> None:
         text = b""
         while not text.strip():
-            text = self.file.read(BLOCK_SIZE)
+            text = self._read(BLOCK_SIZE)
             if not text:
                 raise InputError(self.path, "", "", "is empty", "Results are a JSON list")
             text = text.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -236,14 +294,15 @@ class _RecordReader:
                 "An annotation file given as results? Results are a list of objects with "
                 "video_id, category_id, score and segmentations",
             )
-        self.file = _Pushback(text[1:], self.file)  # type: ignore[assignment]
+        self.buffer = text[1:]
 
     def _check_gap(self, gap: bytes) -> None:
-        expected = b"," if self.count else b""
+        expected = b"," if self.following else b""
         if gap.strip() != expected:
             found = gap.strip()[:30]
-            what = "a comma" if self.count else "the first object"
+            what = "a comma" if self.following else "the first object"
             raise self.error(f"malformed JSON: {found!r} where {what} is expected")
+        self.following = True
 
     def _close_list(self) -> None:
         rest = self.buffer.strip()
@@ -252,20 +311,6 @@ class _RecordReader:
                 f"malformed JSON: the list is not closed properly, it ends with {rest[-30:]!r}",
                 "The file is cut off, or an element is no object",
             )
-
-
-class _Pushback:
-    """A file whose first bytes have been read already."""
-
-    def __init__(self, first: bytes, file: IO[bytes]) -> None:
-        self.first = first
-        self.file = file
-
-    def read(self, size: int) -> bytes:
-        if self.first:
-            first, self.first = self.first, b""
-            return first
-        return self.file.read(size)
 
 
 def _object_spans(text: bytes) -> Iterator[tuple[int, int]]:
