@@ -158,3 +158,13 @@ def test_start_boxes() -> None:
     assert len(boxes[:, :2].unique(dim=0)) == 7
     assert ((boxes > 0) & (boxes <= 1)).all()
     assert make_head(start_boxes="grid").init_proposals.weight.tolist() == grid_boxes(4).tolist()
+
+
+@pytest.mark.parametrize("zero", [False, True])
+def test_regression_can_start_at_zero(zero: bool) -> None:
+    sizes = {"num_heads": 2, "roi_size": 2, "zero_init_regression": zero}
+    head = InsProHead(2, 4, num_stages=2, channels=8, stage=sizes)
+    head.init_weights()
+    maps = [torch.randn(1, 8, 64 // s, 96 // s) for s in (4, 8, 16, 32)]
+    outputs = head(maps, WHWH, num_clips=1)
+    assert torch.allclose(outputs.boxes[-1, 0], WHWH * torch.tensor([0.0, 0, 1, 1])) is zero
