@@ -15,7 +15,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from visbench.evaluation import EvaluationResult, InputError, check_results, evaluate
+from visbench.evaluation import (
+    AnalysisOptions,
+    EvaluationResult,
+    InputError,
+    check_results,
+    evaluate,
+)
 from visbench.evaluation.api import ALL_METRICS
 
 EXAMPLES = """\
@@ -28,13 +34,22 @@ examples:
       AP of box sequences: records have bboxes ([x, y, width, height] or null) for segmentations
   evaluate.py DAVIS/Annotations_unsupervised/480p my_masks/ --metric davis
       J&F; both are folders with one sub-folder of palette PNGs per sequence
+  evaluate.py valid.json results.json --metric hota --hota-score-threshold 0.3
+      HOTA, DetA, AssA, LocA and IDF1; these know no scores, so weak predictions are left out here
+  evaluate.py valid.json results.json --metric errors
+      AP points lost to missed objects, wrong classes, wrong masks, identity switches, ...
+  evaluate.py valid.json results.json --oracle ids
+      AP of the same masks with true identities: the difference was lost to association
+  evaluate.py valid.json results.json --metric all --breakdown --bootstrap 1000 --out metrics.json
+      everything in one pass, by class, length, size, motion and occlusion, with 95 % intervals
   evaluate.py --check submission.zip --against valid.json
       validate a file before it is sent to a server; the annotation file needs no ground truth
 
 RESULTS is a list of {"video_id", "category_id", "score", "segmentations"}, one entry per predicted
 track, with one compressed RLE of the original frame size, or null, per frame of the video; json,
 json.gz, or a zip that holds results.json. Numbers on the terminal are points (0 to 100), those in
-the file of --out are fractions, -1 where nothing is defined.
+the file of --out are fractions, -1 where nothing is defined: {metric: {name: number}}, and under
+"oracle_ids", "breakdown", "bootstrap" and "per_video" what was asked for besides.
 
 exit code: 0 if everything went well, 1 if --check found problems, 2 for input that cannot be used
 """
@@ -57,6 +72,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--out", metavar="FILE", help="write the numbers as JSON")
     parser.add_argument("--table", action="store_true", help="also print the AP of each category")
+    add_analysis(parser)
     parser.add_argument(
         "--class-agnostic", action="store_true", help="put all categories of a video in one pool"
     )
@@ -81,7 +97,61 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
             parser.error("ANN and RESULTS are needed (or --check RESULTS --against ANN)")
     elif options.annotations is not None:
         parser.error("--check takes the results itself: --check RESULTS --against ANN")
+    check_analysis(parser, options)
     return options
+
+
+def check_analysis(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuse what the metric cannot give, before any file is read."""
+    names = [] if options.metric in ("all", "davis") else [options.metric]
+    asked = AnalysisOptions(
+        oracle=options.oracle if names else None, bootstrap=options.bootstrap, seed=options.seed
+    )
+    try:
+        asked.check(names)
+    except ValueError as error:
+        parser.error(str(error))
+    if options.oracle and options.metric == "davis":
+        parser.error("--oracle ids is for tracks of masks, not for DAVIS")
+
+
+def add_analysis(parser: argparse.ArgumentParser) -> None:
+    """Add the options for what is computed beyond the numbers."""
+    group = parser.add_argument_group("beyond the numbers")
+    group.add_argument(
+        "--oracle",
+        choices=("ids",),
+        help="also give the AP of the same masks with the identities of the ground truth: in every "
+        "frame, masks are assigned to the objects that they overlap; what is missing then was lost "
+        "to masks, the rest to association",
+    )
+    group.add_argument(
+        "--breakdown",
+        action="store_true",
+        help="also give the numbers by class, video length, object size, motion and occlusion; "
+        "objects of other groups are ignored, predictions that found nothing count in each group",
+    )
+    group.add_argument(
+        "--bootstrap",
+        type=int,
+        default=0,
+        metavar="N",
+        help="95 %% intervals from N resamples of the videos (1000 is usual): results whose "
+        "intervals overlap widely may differ by the choice of videos only",
+    )
+    group.add_argument(
+        "--seed", type=int, default=0, help="of the resampling (default: %(default)s)"
+    )
+    group.add_argument(
+        "--per-video", action="store_true", help="also give the numbers of every video"
+    )
+    group.add_argument(
+        "--hota-score-threshold",
+        type=float,
+        metavar="S",
+        help="leave predictions with a lower score out of HOTA and IDF1, which count every one as "
+        "present; choose it on other videos (default: all count)",
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,6 +179,12 @@ def score(options: argparse.Namespace, errors: Console) -> int:
             official_bugs=options.official_bugs,
             tolerant=options.tolerant,
             progress=progress,
+            hota_score_threshold=options.hota_score_threshold,
+            oracle=options.oracle,
+            breakdown=options.breakdown,
+            bootstrap=options.bootstrap,
+            seed=options.seed,
+            per_video=options.per_video,
         )
     report(result, errors)
     console = Console(highlight=False)

@@ -9,6 +9,7 @@ Works alone: numpy, scipy, pycocotools, orjson, Pillow and rich are all it needs
     print(result.summary())
 """
 
+from visbench.evaluation.analysis import AnalysisOptions, Bootstrap
 from visbench.evaluation.annotations import Annotations, load_annotations
 from visbench.evaluation.api import evaluate
 from visbench.evaluation.davis_files import evaluate_davis
@@ -18,7 +19,9 @@ from visbench.evaluation.submission import CheckReport, check_results, write_sub
 from visbench.evaluation.video_evaluator import VideoEvaluator
 
 __all__ = [
+    "AnalysisOptions",
     "Annotations",
+    "Bootstrap",
     "CheckReport",
     "EvaluationResult",
     "InputError",

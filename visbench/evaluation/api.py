@@ -8,7 +8,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from visbench.evaluation.analysis import AnalysisOptions
 from visbench.evaluation.annotations import Annotations, load_annotations
+from visbench.evaluation.davis_analysis import analyse_sequences
 from visbench.evaluation.davis_files import evaluate_davis
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.metrics import METRICS
@@ -32,6 +34,13 @@ def evaluate(
     official_bugs: bool = False,
     tolerant: bool = False,
     progress: Callable[[int], object] | None = None,
+    *,
+    hota_score_threshold: float | None = None,
+    oracle: str | None = None,
+    breakdown: bool = False,
+    bootstrap: int = 0,
+    seed: int = 0,
+    per_video: bool = False,
 ) -> EvaluationResult:
     """Evaluate a results file.
 
@@ -43,29 +52,40 @@ def evaluate(
             with one sub-folder of palette PNGs per sequence.
         results: Results (json, json.gz or a submission zip), or a list of records. For ``davis``
             a folder like that of the annotations.
-        metric: One or several of ``youtube_vis``, ``ovis`` and ``imagenet_vid``; or ``davis``; or
-            ``all`` for whatever the two inputs allow.
+        metric: One or several of ``youtube_vis``, ``ovis``, ``imagenet_vid``, ``hota`` and
+            ``errors``; or ``davis``; or ``all`` for whatever the two inputs allow.
         class_agnostic: Put all categories of a video in one pool (not for ``davis``).
         official_bugs: Reproduce the numbers of the official evaluators where they are wrong:
             annotation id 0 is never found, lists of another length are cut, frames with masks of
             another size are left out; DAVIS counts missing labels as objects.
         tolerant: Leave out records (DAVIS: sequences) with defects and list them in the result.
         progress: Called with the number of predictions compared so far (not for ``davis``).
+        hota_score_threshold: Predictions with a lower score are left out of HOTA and IDF1; by
+            default none is (see :mod:`visbench.evaluation.hota`).
+        oracle: ``"ids"`` also gives AP with the identities of the ground truth (see
+            :mod:`visbench.evaluation.identity_oracle`).
+        breakdown: Also give the numbers by class, video length, object size, motion and occlusion
+            (see :mod:`visbench.evaluation.breakdown`; not for ``davis``).
+        bootstrap: Number of resamples of the videos for confidence intervals; 0 for none.
+        seed: Of the resampling.
+        per_video: Also give the numbers of every video.
 
     Returns:
         The numbers (fractions, -1 where undefined), arrays, warnings and skipped records.
 
     Raises:
         InputError: The input has a defect; the message names file, record and field.
-        ValueError: The metric does not exist.
+        ValueError: The metric does not exist, or does not allow what else is asked for.
     """
+    analysis = AnalysisOptions(hota_score_threshold, oracle, breakdown, bootstrap, seed, per_video)
     if metric == "davis" or (metric == "all" and _is_folder(annotations)):
-        return _evaluate_folders(annotations, results, official_bugs, tolerant)
+        return _evaluate_folders(annotations, results, official_bugs, tolerant, analysis)
     if metric != "all":
-        metric_names(metric)
+        analysis.check(metric_names(metric))
     source, records = iterate_results(results)
     if metric == "all":
         metric, annotations, records = _applicable(annotations, records, official_bugs, tolerant)
+        _check_chosen(annotations.source, metric, analysis)
     evaluator = VideoEvaluator(
         annotations,
         metric,
@@ -73,6 +93,7 @@ def evaluate(
         official_bugs=official_bugs,
         tolerant=tolerant,
         source=source,
+        analysis=analysis,
     )
     for group in group_by_video(evaluator.reader.read_all(records)):
         evaluator.add(group)
@@ -86,12 +107,19 @@ def _is_folder(value: Any) -> bool:
 
 
 def _evaluate_folders(
-    annotations: Any, results: Any, official_bugs: bool, tolerant: bool
+    annotations: Any,
+    results: Any,
+    official_bugs: bool,
+    tolerant: bool,
+    analysis: AnalysisOptions,
 ) -> EvaluationResult:
+    if analysis.oracle is not None:
+        raise InputError("davis", "", "", "oracle 'ids' is for tracks of masks, not for label maps")
     for value in (annotations, results):
         if not isinstance(value, (str, Path)):
             raise InputError("davis", "", "", f"takes two folders, found {type(value).__name__}")
-    return evaluate_davis(annotations, results, official_bugs=official_bugs, tolerant=tolerant)
+    result = evaluate_davis(annotations, results, official_bugs=official_bugs, tolerant=tolerant)
+    return analyse_sequences(result, analysis)
 
 
 def _applicable(
@@ -118,6 +146,7 @@ def _applicable(
     chosen = []
     if "segmentations" in truth & found:
         chosen = ["youtube_vis", "ovis"] if "occlusion" in truth else ["youtube_vis"]
+        chosen += ["hota", "errors"]
     if "bboxes" in truth & found:
         chosen.append("imagenet_vid")
     kinds = {METRICS[name].tracks for name in chosen}
@@ -135,6 +164,13 @@ def _applicable(
             source, "", "", "annotations and results share neither 'segmentations' nor 'bboxes'"
         )
     return chosen, loaded, records if first is None else chain([first], records)
+
+
+def _check_chosen(source: str, metrics: Sequence[str], analysis: AnalysisOptions) -> None:
+    try:
+        analysis.check(metrics)
+    except ValueError as error:
+        raise InputError(source, "", "", f"allows {', '.join(metrics)}, but {error}") from None
 
 
 def _field_names(content: Any, name: str) -> set[str]:

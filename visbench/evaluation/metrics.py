@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The metrics built on precision and recall of tracks, as tables."""
+"""All metrics on tracks, and the numbers of those built on precision and recall, as tables."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ class Statistic:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: what it compares, how it divides the objects, and its numbers in order."""
+    """A metric: what it compares, how it divides the objects, and its numbers in order.
+
+    Only metrics on precision and recall of tracks have ``statistics``.
+    """
 
     tracks: Literal["masks", "boxes"]
     areas: tuple[str, ...]
@@ -84,6 +87,8 @@ METRICS: Mapping[str, Metric] = {
         },
     ),
     "imagenet_vid": Metric("boxes", ("all",), (), {**_PRECISION, **_RECALL}),
+    "hota": Metric("masks", (), (), {}),
+    "errors": Metric("masks", (), (), {}),
 }
 
 

@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from visbench.evaluation.analysis import AnalysisOptions, analyse
 from visbench.evaluation.annotations import Annotations, GroundTruthTrack, load_annotations
-from visbench.evaluation.average_precision import CLASS_AGNOSTIC, LIMITS, Cell, accumulate
+from visbench.evaluation.average_precision import CLASS_AGNOSTIC, LIMITS, Cell
 from visbench.evaluation.errors import InputError, Notes
+from visbench.evaluation.frame_overlaps import FrameOverlaps, Overlaps
 from visbench.evaluation.metrics import METRICS, summarize
 from visbench.evaluation.result import EvaluationResult
 from visbench.evaluation.results import Prediction, ResultReader
+from visbench.evaluation.scorers import ErrorScorer, HotaScorer, PrecisionScorer
 from visbench.evaluation.track_iou import Float64, box_track_ious, mask_track_ious
 
 __all__ = ["VideoEvaluator", "metric_names"]
@@ -56,15 +59,17 @@ class VideoEvaluator:
 
     Args:
         annotations: Annotation file: path, content, or loaded.
-        metric: One or several of ``youtube_vis``, ``ovis`` and ``imagenet_vid``.
+        metric: One or several of ``youtube_vis``, ``ovis``, ``imagenet_vid``, ``hota`` and
+            ``errors``.
         class_agnostic: Put all categories of a video in one pool.
         official_bugs: Reproduce the errors of the official evaluator.
         tolerant: Leave out records with defects and list them in the result.
         source: Name of the results for messages.
+        analysis: What to compute beyond the numbers of the metrics.
 
     Raises:
         InputError: The annotation file has a defect, or no ground truth.
-        ValueError: The metric does not exist.
+        ValueError: The metric does not exist, or does not allow the analysis.
     """
 
     def __init__(
@@ -76,8 +81,11 @@ class VideoEvaluator:
         official_bugs: bool = False,
         tolerant: bool = False,
         source: str = "results",
+        analysis: AnalysisOptions | None = None,
     ) -> None:
         self.metrics = metric_names(metric)
+        self.analysis = analysis or AnalysisOptions()
+        self.analysis.check(self.metrics)
         self.class_agnostic = class_agnostic
         self.official_bugs = official_bugs
         self.kinds: list[str] = sorted({METRICS[name].tracks for name in self.metrics})
@@ -105,6 +113,8 @@ class VideoEvaluator:
         self._compared: dict[str, dict[_CellKey, list[_Compared]]] = {
             kind: defaultdict(list) for kind in self.kinds
         }
+        frames = self.analysis.needs_frames(self.metrics)
+        self._frames = FrameOverlaps(self.annotations) if frames else None
 
     def _check_kinds(self) -> None:
         for track in self.annotations.tracks or []:
@@ -154,6 +164,8 @@ class VideoEvaluator:
             objects = self._objects(key)
             for kind in self.kinds:
                 self._compared[kind][key] += _compare(kind, group, objects)
+        if self._frames is not None:
+            self._frames.add(predictions)
 
     def _pool(self, category_id: int) -> int:
         return CLASS_AGNOSTIC if self.class_agnostic else category_id
@@ -172,17 +184,15 @@ class VideoEvaluator:
         if self.class_agnostic:
             categories = [CLASS_AGNOSTIC]
         self._warn_about_ground_truth()
-        curves, numbers = {}, {}
-        for name in self.metrics:
-            metric = METRICS[name]
-            curves[name] = accumulate(
-                cells[metric.tracks],
-                categories,
-                metric.areas,
-                metric.occlusions,
-                official_bugs=self.official_bugs,
-            )
-            numbers[name] = summarize(metric, curves[name])
+        curves, numbers, details = {}, {}, {}
+        scorers = self._scorers(cells, categories)
+        for name, scorer in scorers.items():
+            if isinstance(scorer, PrecisionScorer):
+                curves[name] = scorer.curves()
+                numbers[name] = summarize(METRICS[name], curves[name])
+            else:
+                numbers[name] = scorer.numbers()
+                details[name] = scorer.result()
         return EvaluationResult(
             numbers,
             curves,
@@ -190,7 +200,33 @@ class VideoEvaluator:
             dict(self.annotations.categories),
             list(self.notes.warnings),
             list(self.notes.skipped),
+            details,
+            **analyse(
+                scorers, self.annotations, self.analysis, self._overlaps, self.class_agnostic
+            ),
         )
+
+    def _scorers(
+        self, cells: Mapping[str, list[Cell]], categories: Sequence[int]
+    ) -> dict[str, PrecisionScorer | HotaScorer | ErrorScorer]:
+        videos = sorted(self.annotations.videos)
+        scorers: dict[str, PrecisionScorer | HotaScorer | ErrorScorer] = {}
+        for name in self.metrics:
+            metric = METRICS[name]
+            if name == "hota":
+                threshold = self.analysis.hota_score_threshold
+                scorers[name] = HotaScorer(self._overlaps, videos, threshold)
+            elif name == "errors":
+                scorers[name] = ErrorScorer(self._overlaps, videos)
+            else:
+                scorers[name] = PrecisionScorer(
+                    metric, cells[metric.tracks], categories, videos, self.official_bugs
+                )
+        return scorers
+
+    def _overlaps(self, video_id: int) -> Overlaps:
+        assert self._frames is not None
+        return self._frames.video(video_id, CLASS_AGNOSTIC if self.class_agnostic else None)
 
     def _warn_about_ground_truth(self) -> None:
         tracks = self.annotations.tracks or []
