@@ -47,7 +47,7 @@ from visbench.datasets.moving_shapes.statistics import (
 from visbench.datasets.moving_shapes.textures import colour_distance
 
 DIGESTS = {
-    "easy": "dafe0427ed7c81e38e7e762561b37f62ac379982173c475754ea5b5b3fa28648",
+    "easy": "72a0e24fbf12c8787c028e088716741d116eda3e6cdac1fee1af5e9efb507b8d",
     "occluded": "b03c89d80c63c2b96428e995deb4321abbc9ff44e79ce656b1c359b10326b81b",
     "crowded": "f6e273138619a31795c91d5b3eea6e76e6270bf5ba5796388aad2bf60851ab97",
     "long": "38ad77d77aa4eacfdccf40a5ca8a8f5476b15677a571e6adde577742357f844c",

@@ -75,7 +75,7 @@ _PRESETS = (
         name="easy", code=0, frames=36, objects=(1, 4), area=(24, 80), speed=(280, 600),
         companions=27, orbit=(40, 100), turning=50, wide_orbit=(50, 100), late=22, leave=22,
         look_alikes=0, categories=8, colour_spread=0, colour_gap=40, swing=(5, 25), spin=0,
-        clutter=34,
+        clutter=8,
     ),
     Preset(
         name="occluded", code=1, frames=36, objects=(4, 8), area=(16, 60), speed=(280, 600),
