@@ -21,15 +21,18 @@ unless it is said to be of a frame.
 5. ``wrong_class_and_mask``: IoU >= 0.1 with an object of another category;
 6. ``background``: anything else.
 
-The *target* of a prediction in lines 2 to 4 is the object that fulfils the line with the highest
-IoU (the first of equals).
+In lines 2 to 4 a prediction may have a *target*. The predictions of each of these kinds are asked
+in the order of their ranks: each takes, of the objects that fulfil its line, that were not found,
+and that no other prediction of its kind has taken, the one with the highest IoU (the first of
+equals); if there is none, it has no target.
 
 **Objects** that no prediction found are lost to ``wrong_class``, ``association`` or ``wrong_mask``
 if they are the target of such a prediction (the first of these kinds), else ``missed``.
 
-**Repairs.** ``wrong_class``, ``association``, ``wrong_mask``: the highest-ranked prediction of the
-kind becomes a true positive of its target's category, with its own score, if the target was not
-found; all others of the kind disappear. ``wrong_class_and_mask``, ``duplicate``, ``background``:
+**Repairs.** ``wrong_class``, ``association``, ``wrong_mask``: predictions with a target become true
+positives of its category with their own score (where several kinds are repaired and an object is
+the target of more than one prediction, the highest-ranked); all others of the kind disappear.
+``wrong_class_and_mask``, ``duplicate``, ``background``:
 they disappear. ``missed``: these objects are no longer counted; a category that has no other object
 then has AP 1.
 
@@ -127,15 +130,17 @@ def classify(overlaps: Overlaps, objects: Iterable[int] | None = None) -> VideoE
     targets = np.full(matches.shape, -1, np.int64)
     losses = np.full((len(IOU_THRESHOLDS), _g(overlaps)), IGNORED, np.int64)
     for t, threshold in enumerate(IOU_THRESHOLDS.tolist()):
-        kind, target = judge(min(threshold, _HIGHEST_THRESHOLD))
+        threshold = min(threshold, _HIGHEST_THRESHOLD)
         free = matches[t] < 0
         hit = ~free & np.append(counted, False)[matches[t]]
-        kinds[t] = np.where(free, kind, np.where(hit, FOUND, IGNORED))
-        targets[t] = np.where(free, target, -1)
-        losses[t, counted] = _MISSED
-        for error in reversed(REPAIRED):
-            losses[t, targets[t, kinds[t] == error]] = error
-        losses[t, matches[t, hit]] = FOUND
+        kinds[t] = np.where(free, judge.kinds(threshold), np.where(hit, FOUND, IGNORED))
+        lost = counted.copy()
+        lost[matches[t, hit]] = False
+        losses[t, counted] = np.where(lost[counted], _MISSED, FOUND)
+        for kind in reversed(REPAIRED):
+            rows = np.flatnonzero(kinds[t] == kind)
+            targets[t, rows] = _take(judge.candidates(kind, threshold)[rows], lost)
+            losses[t, targets[t, rows][targets[t, rows] >= 0]] = kind
     return VideoErrors(
         overlaps.video_id,
         overlaps.result_index,
@@ -210,25 +215,42 @@ class _Judge:
             near,
         )
 
-    def __call__(self, threshold: float) -> tuple[Int64, Int64]:
-        """Return ``(D,)`` kinds and targets, as if every prediction were a false positive."""
+    def candidates(self, kind: int, threshold: float) -> Float64:
+        """Return the IoU with the objects that fulfil the line of a kind, -1 for the others."""
+        if kind == _CLASS:
+            chosen, ious = self.other >= threshold, self.other
+        elif kind == _ASSOCIATION:
+            chosen, ious = self.near & (self.followed >= threshold), self.same
+        else:
+            chosen, ious = self.same >= _FOREGROUND, self.same
+        return np.where(chosen, ious, -1.0)
+
+    def kinds(self, threshold: float) -> Int64:
+        """Return ``(D,)`` kinds, as if every prediction were a false positive."""
         kinds = np.full(len(self.same), _BACKGROUND, np.int64)
-        targets = np.full(len(self.same), -1, np.int64)
-        if not self.same.shape[1]:
-            return kinds, targets
-        good = self.near & (self.followed >= threshold) & (self.same >= 0)
-        associated = np.where(good, self.same, -1.0)
         # From the last line of the definition to the first, each overwriting those below it.
-        kinds[self.other.max(axis=1) >= _FOREGROUND] = _BOTH
-        for kind, values, least in (
-            (_MASK, self.same, _FOREGROUND),
-            (_ASSOCIATION, associated, 0.0),
-            (_CLASS, self.other, threshold),
-        ):
-            chosen = values.max(axis=1) >= least
-            kinds[chosen] = kind
-            targets[chosen] = values.argmax(axis=1)[chosen]
-        duplicate = self.same.max(axis=1) >= threshold
-        kinds[duplicate] = _DUPLICATE
-        targets[duplicate] = -1
-        return kinds, targets
+        kinds[(self.other >= _FOREGROUND).any(axis=1)] = _BOTH
+        for kind in (_MASK, _ASSOCIATION, _CLASS):
+            kinds[(self.candidates(kind, threshold) >= 0).any(axis=1)] = kind
+        kinds[(self.same >= threshold).any(axis=1)] = _DUPLICATE
+        return kinds
+
+
+def _take(candidates: Float64, lost: Bool) -> Int64:
+    """Give objects to predictions in the order of their ranks.
+
+    Args:
+        candidates: ``(N, G)`` IoU with the objects that a prediction may take, -1 for others.
+        lost: ``(G,)`` objects that were not found.
+
+    Returns:
+        ``(N,)`` index of the object, -1 for none.
+    """
+    taken = np.full(len(candidates), -1, np.int64)
+    left = np.where(lost, candidates, -1.0)
+    for row in np.flatnonzero((left >= 0).any(axis=1)).tolist():
+        best = int(left[row].argmax())
+        if left[row, best] >= 0:
+            taken[row] = best
+            left[:, best] = -1.0
+    return taken

@@ -123,7 +123,6 @@ class ErrorAnalysis:
         gone = np.isin(kinds, list(repaired))
         hit, categories = kinds == FOUND, flat.categories
         repairable = np.flatnonzero(gone & (targets >= 0))
-        repairable = repairable[flat.losses[t, targets[repairable]] != FOUND]
         if len(repairable):
             objects, first = np.unique(targets[repairable], return_index=True)
             hit, categories = hit.copy(), categories.copy()
