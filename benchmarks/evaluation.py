@@ -31,9 +31,16 @@ from pycocotools import mask as mask_utils
 from rich.console import Console
 from rich.table import Table
 
+from visbench.evaluation.run_lengths import read_runs
+
 HEIGHT, WIDTH = 720, 1280
 CATEGORIES = 40
 CURVE_POINTS = 90
+RADII = (40, 155)
+PRESETS = {
+    "youtube_vis": {"videos": 302, "frames": 36, "objects": 1.79, "predictions": 100},
+    "ovis": {"videos": 140, "frames": 70, "objects": 5.5, "predictions": 50},
+}
 Curve = tuple[Any, Any]
 
 
@@ -78,7 +85,7 @@ def write_problem(folder: Path, options: argparse.Namespace) -> tuple[str, str]:
         for video_id in range(1, options.videos + 1):
             names = [f"{video_id}/{t:05d}.jpg" for t in range(options.frames)]
             video = {"id": video_id, "height": HEIGHT, "width": WIDTH, "file_names": names}
-            curves = [make_curve(rng) for _ in range(max(1, rng.poisson(options.objects)))]
+            curves = [make_curve(rng) for _ in range(1 + rng.poisson(options.objects - 1))]
             objects = [make_object(rng, video, curve) for curve in curves]
             for track in objects:
                 annotations.append({**track, "id": len(annotations) + 1})
@@ -96,7 +103,7 @@ def write_problem(folder: Path, options: argparse.Namespace) -> tuple[str, str]:
 def make_curve(rng: np.random.Generator) -> Curve:
     """Return a closed curve, ``(CURVE_POINTS, 2)`` x and y, and its drift from frame to frame."""
     angles = np.linspace(0, 2 * np.pi, CURVE_POINTS, endpoint=False)
-    radius = rng.uniform(50, 200) * np.ones(CURVE_POINTS)
+    radius = rng.uniform(*RADII) * np.ones(CURVE_POINTS)
     for wave in range(2, 8):
         radius *= 1 + 0.25 / wave * np.sin(wave * angles + rng.uniform(0, 2 * np.pi))
     centre = rng.uniform([0, 0], [WIDTH, HEIGHT])
@@ -117,12 +124,12 @@ def draw(rng: np.random.Generator, curve: Curve, frames: int, missing: float) ->
 
 def make_object(rng: np.random.Generator, video: dict[str, Any], curve: Curve) -> dict[str, Any]:
     """Return an annotation without id."""
-    masks = draw(rng, curve, len(video["file_names"]), 0.1)
+    masks = draw(rng, curve, len(video["file_names"]), 0.27)
     return {
         "video_id": video["id"],
         "category_id": int(rng.integers(1, CATEGORIES + 1)),
         "iscrowd": 0,
-        "segmentations": [mask and plain(mask) for mask in masks],
+        "segmentations": [mask and uncompressed(mask) for mask in masks],
         "areas": [mask and int(mask_utils.area(mask)) for mask in masks],
         "bboxes": [mask and mask_utils.toBbox(mask).tolist() for mask in masks],
     }
@@ -155,6 +162,12 @@ def make_prediction(
 def plain(mask: dict[str, Any]) -> dict[str, Any]:
     """Return a mask ready for JSON."""
     return {"size": mask["size"], "counts": mask["counts"].decode()}
+
+
+def uncompressed(mask: dict[str, Any]) -> dict[str, Any]:
+    """Return a mask as the public annotation files have it."""
+    runs = read_runs(mask["counts"], HEIGHT * WIDTH)
+    return {"size": mask["size"], "counts": runs}
 
 
 class Stages:
@@ -219,7 +232,7 @@ def run_visbench(annotations: str, results: str) -> dict[str, Any]:
     stages = Stages()
     evaluator = VideoEvaluator(annotations)
     stages.done("annotations")
-    for group in group_by_video(evaluator.reader.read_all(iterate_results(results)[1])):
+    for group in group_by_video(evaluator.reader.read_all(iterate_results(results, plain=True)[1])):
         stages.done("results: parse and measure")
         evaluator.add(group)
         stages.done("IoU and matching")

@@ -251,7 +251,7 @@ class _TrackReader:
             masks = read_masks(
                 fields, (video.height, video.width), any_size=self.official_bugs, polygons=True
             )
-            self._check_length(fields, "segmentations", len(masks.rles), video)
+            self._check_length(fields, "segmentations", len(masks.counts), video)
         if self.boxes:
             boxes = read_boxes(fields)
             self._check_length(fields, "bboxes", len(boxes.boxes), video)

@@ -82,7 +82,7 @@ def evaluate(
         return _evaluate_folders(annotations, results, official_bugs, tolerant, analysis)
     if metric != "all":
         analysis.check(metric_names(metric))
-    source, records = iterate_results(results)
+    source, records = iterate_results(results, plain=True)
     if metric == "all":
         metric, annotations, records = _applicable(annotations, records, official_bugs, tolerant)
         _check_chosen(annotations.source, metric, analysis)

@@ -213,9 +213,9 @@ def accumulate(
     for k, a, o in product(*map(range, axes[:3])):
         ranges = AREA_RANGES[areas[a]], OCCLUSION_RANGES[levels[o]]
         members = by_category[categories[k]]
-        outcomes = [outcome(cell, *ranges, official_bugs=official_bugs) for cell in members]
-        if not sum(outcome.positives for outcome in outcomes):
+        if all(_ignored_objects(cell, *ranges).all() for cell in members if len(cell.gt_ids)):
             continue
+        outcomes = [outcome(cell, *ranges, official_bugs=official_bugs) for cell in members]
         for m, limit in enumerate(LIMITS):
             curve, final, reached = _curve(outcomes, limit)
             precision[:, :, k, a, o, m] = curve
@@ -243,17 +243,24 @@ def outcome(
         occlusion: Lowest and highest occlusion score of the objects that count.
         official_bugs: An object with annotation id 0 is never found.
     """
-    gt_ignore = cell.gt_crowd | (cell.gt_areas < area[0]) | (cell.gt_areas > area[1])
-    gt_ignore |= (cell.gt_occlusion < occlusion[0]) | (cell.gt_occlusion > occlusion[1])
+    outside = (cell.areas < area[0]) | (cell.areas > area[1])
+    if not len(cell.gt_ids):
+        shape = len(IOU_THRESHOLDS), len(outside)
+        return Outcome(cell.scores, np.zeros(shape, np.bool_), np.broadcast_to(outside, shape), 0)
+    gt_ignore = _ignored_objects(cell, area, occlusion)
     matches = cell.match(gt_ignore)
     hit = matches >= 0
     # Index -1 picks an entry appended for "no object".
     ignored = np.append(gt_ignore, False)[matches]
     if official_bugs:
         hit = hit & (np.append(cell.gt_ids, 0)[matches] != 0)
-    outside = (cell.areas < area[0]) | (cell.areas > area[1])
     ignored = ignored | (~hit & outside)
     return Outcome(cell.scores, hit, ignored, int((~gt_ignore).sum()))
+
+
+def _ignored_objects(cell: Cell, area: tuple[float, float], occlusion: tuple[float, float]) -> Bool:
+    ignored = cell.gt_crowd | (cell.gt_areas < area[0]) | (cell.gt_areas > area[1])
+    return ignored | (cell.gt_occlusion < occlusion[0]) | (cell.gt_occlusion > occlusion[1])
 
 
 def _curve(outcomes: Sequence[Outcome], limit: int) -> tuple[Float64, Float64, Float64]:

@@ -63,7 +63,7 @@ class _Unchecked:
     @property
     def characters(self) -> int:
         """Length of its compressed masks."""
-        return sum(len(mask["counts"]) for mask in self.masks.masks) if self.masks else 0
+        return sum(map(len, self.masks.counts)) if self.masks else 0
 
 
 def _finish(waiting: Sequence[_Unchecked]) -> list[Prediction]:
@@ -86,14 +86,20 @@ def _finish(waiting: Sequence[_Unchecked]) -> list[Prediction]:
     ]
 
 
-def iterate_results(results: str | Path | Iterable[Any]) -> tuple[str, Iterator[Any]]:
+def iterate_results(
+    results: str | Path | Iterable[Any], *, plain: bool = False
+) -> tuple[str, Iterator[Any]]:
     """Return a name for messages and the records of a results file or of a list.
+
+    Args:
+        results: Path, or the records.
+        plain: Read a file as :func:`iterate_records` does with ``plain``.
 
     Raises:
         InputError: ``results`` is neither a path nor a sequence of records.
     """
     if isinstance(results, (str, Path)):
-        return str(results), iterate_records(Path(results))
+        return str(results), iterate_records(Path(results), plain=plain)
     if isinstance(results, Mapping) or not isinstance(results, Iterable):
         raise InputError("results", "", "", f"must be a list of records, found {shorten(results)}")
     return "results", iter(results)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import orjson
 
 from visbench.evaluation.errors import InputError
+from visbench.evaluation.plain_masks import read_plain_record
 
 __all__ = ["find_split", "iterate_records", "open_json", "parse", "read_json"]
 
@@ -131,7 +132,12 @@ def read_json(path: Path) -> Any:
 
 
 def iterate_records(
-    path: Path, start: int = 0, stop: int | None = None, number: int = 0
+    path: Path,
+    start: int = 0,
+    stop: int | None = None,
+    number: int = 0,
+    *,
+    plain: bool = False,
 ) -> Generator[Any, None, bool]:
     """Yield the objects of a JSON list one by one, in memory for one block and one record.
 
@@ -141,6 +147,7 @@ def iterate_records(
         stop: Offset of the brace that opens another one, where to end. If there is none after all,
             the rest of the list is read.
         number: Number of the first record, for messages.
+        plain: Where it is possible, give ``segmentations`` as :class:`PlainMasks`.
 
     Returns:
         Whether it ended at ``stop`` (the value of the generator).
@@ -150,7 +157,7 @@ def iterate_records(
     """
     with open_json(path) as file:
         file.seek(start)
-        reader = _RecordReader(file, str(path), stop, number)
+        reader = _RecordReader(file, str(path), stop, number, plain)
         return (yield from reader.read(whole=start == 0))
 
 
@@ -184,10 +191,13 @@ class _RecordReader:
     wrong guess is always noticed; then braces are counted, minding strings.
     """
 
-    def __init__(self, file: IO[bytes], path: str, stop: int | None, number: int) -> None:
+    def __init__(
+        self, file: IO[bytes], path: str, stop: int | None, number: int, plain: bool
+    ) -> None:
         self.file = file
         self.path = path
         self.stop = stop
+        self.plain = plain
         self.position = file.tell()
         self.count = number
         self.following = False
@@ -249,8 +259,9 @@ class _RecordReader:
             end = self.buffer.find(self.separator, start) + 1
             if end == 0:
                 break
+            record = read_plain_record(self.buffer[start:end]) if self.plain else None
             try:
-                record = orjson.loads(text[start:end])
+                record = orjson.loads(text[start:end]) if record is None else record
             except orjson.JSONDecodeError:
                 self.separator = b""
                 break

@@ -42,7 +42,7 @@ def mask_track_ious(predictions: Sequence[MaskTrack], objects: Sequence[MaskTrac
     shape = len(predictions), len(objects)
     if not predictions or not objects:
         return np.zeros(shape)
-    length = min(max(len(t.rles) for t in predictions), max(len(t.rles) for t in objects))
+    length = min(max(len(t.counts) for t in predictions), max(len(t.counts) for t in objects))
     first, second = _Stacked.of(predictions, length), _Stacked.of(objects, length)
     sums = _sums_over_common_frames(predictions, objects)
     meeting = first.meets(second)
@@ -76,8 +76,8 @@ class _Stacked:
         """Stack tracks, cut or filled up to a length."""
         table = np.zeros((4, length, len(tracks)), np.int64)
         for column, track in enumerate(tracks):
-            common = min(length, len(track.rles))
-            table[0, :common, column] = [rle is not None for rle in track.rles[:common]]
+            common = min(length, len(track.counts))
+            table[0, :common, column] = [counts is not None for counts in track.counts[:common]]
             table[1, :common, column] = track.areas[:common]
             table[2:, :common, column] = track.spans[:, :common]
         return cls(table[0] > 0, table[1], table[2], table[3])
@@ -94,7 +94,7 @@ def _sums_over_common_frames(
     predictions: Sequence[MaskTrack], objects: Sequence[MaskTrack]
 ) -> Int64:
     """Return ``(D, G)``: the areas of both tracks added up over the frames both lists have."""
-    lengths = {len(track.rles) for track in (*predictions, *objects)}
+    lengths = {len(track.counts) for track in (*predictions, *objects)}
     if len(lengths) == 1:
         first = np.array([track.areas.sum() for track in predictions], np.int64)
         second = np.array([track.areas.sum() for track in objects], np.int64)
@@ -102,7 +102,7 @@ def _sums_over_common_frames(
     sums = np.zeros((len(predictions), len(objects)), np.int64)
     for row, prediction in enumerate(predictions):
         for column, track in enumerate(objects):
-            common = min(len(prediction.rles), len(track.rles))
+            common = min(len(prediction.counts), len(track.counts))
             sums[row, column] = prediction.areas[:common].sum() + track.areas[:common].sum()
     return sums
 
@@ -112,15 +112,12 @@ def _other_size(
 ) -> Bool | None:
     """Return ``(T, D, G)``: where both have a mask but of different size; None if nowhere."""
     tracks = (*predictions, *objects)
-    if len({tuple(rle["size"]) for track in tracks for rle in track.rles if rle}) < 2:
+    if all(track.sizes == tracks[0].sizes and type(track.sizes) is tuple for track in tracks):
         return None
     other = first[:, :, None] & second[:, None]
     for frame, row, column in np.argwhere(other).tolist():
-        one, two = predictions[row].rles[frame], objects[column].rles[frame]
-        other[frame, row, column] = (
-            one is not None and two is not None and ([*one["size"]] != [*two["size"]])
-        )
-    return other
+        other[frame, row, column] = predictions[row].size(frame) != objects[column].size(frame)
+    return other if other.any() else None
 
 
 def _add_frames(
@@ -173,10 +170,10 @@ def _tagged(
     """
     masks = []
     for index, frame in zip(which.tolist(), frames.tolist(), strict=True):
-        mask = tracks[index].rles[start + frame]
-        assert mask is not None
-        height, width = mask["size"]
-        masks.append({"size": [height, width * number + frame], "counts": mask["counts"]})
+        track = tracks[index]
+        height, width = track.size(start + frame) or (0, 0)
+        counts = track.counts[start + frame]
+        masks.append({"size": [height, width * number + frame], "counts": counts})
     return masks
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.fields import Fields, shorten
+from visbench.evaluation.plain_masks import PlainMasks
 from visbench.evaluation.run_lengths import (
     MAX_PIXELS,
     MaskError,
@@ -41,13 +42,15 @@ class MaskTrack:
     """The masks of one object or prediction.
 
     Attributes:
-        rles: T compressed masks in the form that pycocotools takes; None where there is none.
+        counts: T compressed strings; None where there is no mask.
+        sizes: Height and width of all masks, or a list of T sizes where they differ.
         areas: ``(T,)`` foreground pixels, 0 where there is no mask.
         spans: ``(2, T)`` pixels, counted down the columns: no foreground comes before the first
             one, and none is the second or a later one.
     """
 
-    rles: list[dict[str, Any] | None]
+    counts: list[bytes | None]
+    sizes: tuple[int, int] | list[tuple[int, int] | None]
     areas: Int64
     spans: Int64
 
@@ -55,6 +58,24 @@ class MaskTrack:
     def mean_area(self) -> float:
         """Mean area in pixels over the frames where the mask is not empty; 0 if there are none."""
         return mean_area(self.areas)
+
+    @cached_property
+    def rles(self) -> list[dict[str, Any] | None]:
+        """The masks in the form that pycocotools takes; None where there is none."""
+        return [self.rle(frame) for frame in range(len(self.counts))]
+
+    def size(self, frame: int) -> tuple[int, int] | None:
+        """Return height and width of the mask in a frame; None without a mask."""
+        if self.counts[frame] is None:
+            return None
+        return self.sizes if isinstance(self.sizes, tuple) else self.sizes[frame]
+
+    def rle(self, frame: int) -> dict[str, Any] | None:
+        """Return the mask in a frame in the form that pycocotools takes; None without a mask."""
+        size, counts = self.size(frame), self.counts[frame]
+        if size is None or counts is None:
+            return None
+        return {"size": [*size], "counts": counts.decode("ascii")}
 
 
 @dataclass(frozen=True)
@@ -88,13 +109,15 @@ class UncheckedMasks:
         fields: The record, for messages.
         length: Number of entries T.
         frames: Indices of the entries that are no null.
-        masks: Those entries as compressed masks.
+        counts: Their compressed strings.
+        sizes: Height and width of all of them, or a list of their sizes where they differ.
     """
 
     fields: Fields
     length: int
     frames: list[int]
-    masks: list[dict[str, Any]]
+    counts: list[bytes]
+    sizes: tuple[int, int] | list[tuple[int, int]]
 
 
 def read_masks(
@@ -140,36 +163,34 @@ def collect_masks(
     Raises:
         InputError: A mask is malformed or has another size.
     """
-    entries = fields.list("segmentations", "one mask or null per frame is expected")
-    # Nearly every mask is fine as it is: no look at each alone, no copy.
-    if _all_plain(entries, size):
-        frames = [frame for frame, mask in enumerate(entries) if mask]
-        masks = [mask for mask in entries if mask]
-        return UncheckedMasks(fields, len(entries), frames, masks)
-    frames, masks = [], []
+    entries: Any = fields.values.get("segmentations")
+    if isinstance(entries, PlainMasks):
+        if entries.size == size or (any_size and entries.pixels <= MAX_PIXELS):
+            return _collect_plain(fields, entries)
+        entries = entries.as_json()
+    else:
+        entries = fields.list("segmentations", "one mask or null per frame is expected")
+    frames: list[int] = []
+    counts: list[bytes] = []
+    sizes: list[tuple[int, int]] = []
     for frame, mask in enumerate(entries):
         if mask is None or (isinstance(mask, (list, dict)) and not mask):
             continue
         try:
-            masks.append(_read_mask(mask, size, any_size, polygons))
+            one, text = _read_mask(mask, size, any_size, polygons)
         except MaskError as error:
             raise fields.error(f"segmentations[{frame}]", error.problem, _REMEDY) from None
         frames.append(frame)
-    return UncheckedMasks(fields, len(entries), frames, masks)
+        counts.append(text)
+        sizes.append(one)
+    same = sizes.count(size) == len(sizes)
+    return UncheckedMasks(fields, len(entries), frames, counts, size if same else sizes)
 
 
-def _all_plain(entries: list[Any], size: tuple[int, int]) -> bool:
-    """Tell whether all masks are null or compressed strings of the video's size."""
-    if not {*map(type, entries)} <= {dict, type(None)}:
-        return False
-    sizes = [mask.get("size") for mask in entries if mask]
-    counts = [mask.get("counts") for mask in entries if mask]
-    return (
-        {*map(type, sizes)} <= {list}
-        and {*map(type, counts)} <= {str}
-        and sizes.count([*size]) == len(sizes)
-        and {*map(type, chain.from_iterable(sizes))} <= {int}
-    )
+def _collect_plain(fields: Fields, masks: PlainMasks) -> UncheckedMasks:
+    frames = [frame for frame, counts in enumerate(masks.counts) if counts is not None]
+    counts = [counts for counts in masks.counts if counts is not None]
+    return UncheckedMasks(fields, len(masks.counts), frames, counts, masks.size)
 
 
 def check_masks(tracks: Sequence[UncheckedMasks]) -> list[MaskTrack]:
@@ -178,57 +199,66 @@ def check_masks(tracks: Sequence[UncheckedMasks]) -> list[MaskTrack]:
     Raises:
         InputError: A mask is damaged or does not fill its image; the first one is named.
     """
-    masks = [mask for track in tracks for mask in track.masks]
-    strings = [mask["counts"] for mask in masks]
-    pixels = np.array([height * width for height, width in (m["size"] for m in masks)], np.int64)
+    strings = [counts for track in tracks for counts in track.counts]
+    pixels = np.concatenate([np.zeros(0, np.int64), *map(_pixels, tracks)])
     try:
         found = measure_extents(strings, pixels)
     except MaskError as error:
         raise _mask_error(tracks, error) from None
-    if found.strings is not strings:
-        masks = [
-            mask if new is old else {**mask, "counts": new}
-            for mask, new, old in zip(masks, found.strings, strings, strict=True)
-        ]
     measured = np.stack([found.areas, found.first, found.stop])
     parts, start = [], 0
     for track in tracks:
-        part = slice(start, start + len(track.masks))
-        parts.append(_mask_track(track, masks[part], measured[:, part]))
+        part = slice(start, start + len(track.counts))
+        parts.append(_mask_track(track, found.strings[part], measured[:, part]))
         start = part.stop
     return parts
+
+
+def _pixels(track: UncheckedMasks) -> Int64:
+    if isinstance(track.sizes, tuple):
+        return np.full(len(track.counts), track.sizes[0] * track.sizes[1], np.int64)
+    return np.array([height * width for height, width in track.sizes], np.int64)
 
 
 def _mask_error(tracks: Sequence[UncheckedMasks], error: MaskError) -> InputError:
     index = error.index
     for track in tracks:
-        if index < len(track.masks):
+        if index < len(track.counts):
             break
-        index -= len(track.masks)
+        index -= len(track.counts)
     field = f"segmentations[{track.frames[index]}]"
     return track.fields.error(field, error.problem, _REMEDY)
 
 
-def _mask_track(track: UncheckedMasks, masks: list[dict[str, Any]], measured: Int64) -> MaskTrack:
-    rles: list[dict[str, Any] | None] = [*masks]
-    if len(masks) != track.length:
-        rles = [None] * track.length
-        for frame, mask in zip(track.frames, masks, strict=True):
-            rles[frame] = mask
+def _mask_track(track: UncheckedMasks, strings: list[bytes], measured: Int64) -> MaskTrack:
+    counts: list[bytes | None] = [*strings]
+    sizes: tuple[int, int] | list[tuple[int, int] | None]
+    sizes = track.sizes if isinstance(track.sizes, tuple) else [*track.sizes]
+    if len(strings) != track.length:
+        counts = [None] * track.length
+        for frame, text in zip(track.frames, strings, strict=True):
+            counts[frame] = text
+        if isinstance(track.sizes, list):
+            sizes = [None] * track.length
+            for frame, size in zip(track.frames, track.sizes, strict=True):
+                sizes[frame] = size
         table = np.zeros((3, track.length), np.int64)
         table[:, track.frames] = measured
         measured = table
-    return MaskTrack(rles, measured[0], measured[1:])
+    return MaskTrack(counts, sizes, measured[0], measured[1:])
 
 
 _REMEDY = "Write masks with pycocotools.mask.encode at the size of the original frame"
 
 
-def _read_mask(entry: Any, size: tuple[int, int], any_size: bool, polygons: bool) -> dict[str, Any]:
+def _read_mask(
+    entry: Any, size: tuple[int, int], any_size: bool, polygons: bool
+) -> tuple[tuple[int, int], bytes]:
+    """Return size and compressed string of a mask."""
     if isinstance(entry, list):
         if not polygons:
             raise MaskError(0, "polygons are not accepted in results")
-        return {"size": list(size), "counts": rasterize_polygons(entry, *size)}
+        return size, rasterize_polygons(entry, *size).encode()
     if not isinstance(entry, Mapping):
         raise MaskError(0, f"must be null or an RLE object, found {shorten(entry)}")
     height, width = _mask_size(entry.get("size"))
@@ -237,14 +267,14 @@ def _read_mask(entry: Any, size: tuple[int, int], any_size: bool, polygons: bool
             0, f"size {[height, width]} is not the video's [height, width] {list(size)}"
         )
     counts = entry.get("counts")
-    if isinstance(counts, bytes):
-        # What is not ASCII becomes a character outside of the alphabet and is reported as such.
-        counts = counts.decode("ascii", "replace")
+    if isinstance(counts, str):
+        # What is not ASCII becomes bytes outside of the alphabet and is reported as such.
+        counts = counts.encode("utf-8", "surrogatepass")
     elif isinstance(counts, (list, tuple, np.ndarray)):
-        counts = compress_runs(counts, height, width)
-    elif not isinstance(counts, str):
+        counts = compress_runs(counts, height, width).encode()
+    elif not isinstance(counts, bytes):
         raise MaskError(0, f"'counts' must be a string or a list, found {shorten(counts)}")
-    return {"size": [height, width], "counts": counts}
+    return (height, width), counts
 
 
 def _mask_size(size: Any) -> tuple[int, int]:
