@@ -173,8 +173,9 @@ def motion_iou(track: GroundTruthTrack) -> float | None:
 def _boxes(track: GroundTruthTrack) -> Float64:
     if track.masks is None:
         return np.zeros((0, 4)) if track.boxes is None else track.boxes.boxes
-    boxes = np.zeros((len(track.masks.rles), 4))
-    for frame, mask in enumerate(track.masks.rles):
+    boxes = np.zeros((len(track.masks.counts), 4))
+    for frame in range(len(boxes)):
+        mask = track.masks.rle(frame)
         if mask is not None:
             boxes[frame] = mask_utils.toBbox(mask)
     return boxes

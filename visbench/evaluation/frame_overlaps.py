@@ -8,7 +8,7 @@ every object of the video.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -207,35 +207,51 @@ def frame_intersections(
     """
     common = np.zeros((length, len(predictions), len(objects)), np.int64)
     for frame in range(length):
-        rows, masks = _present(predictions, frame)
-        columns, truth = _present(objects, frame)
-        if rows and columns:
-            first = np.array([predictions[row].areas[frame] for row in rows], np.int64)
-            second = np.array([objects[column].areas[frame] for column in columns], np.int64)
-            common[frame][np.ix_(rows, columns)] = _intersect(masks, truth, first, second)
+        rows, columns = _present(predictions, frame), _present(objects, frame)
+        if not len(rows) or not len(columns):
+            continue
+        near = _meet(_spans(predictions, rows, frame), _spans(objects, columns, frame))
+        rows, columns = rows[near.any(axis=1)], columns[near.any(axis=0)]
+        if len(rows):
+            common[frame][np.ix_(rows, columns)] = _intersect(
+                [predictions[row] for row in rows], [objects[column] for column in columns], frame
+            )
     return common
 
 
-def _intersect(
-    masks: list[Mapping[str, Any]], truth: list[Mapping[str, Any]], first: Int64, second: Int64
-) -> Int64:
+def _present(tracks: Sequence[MaskTrack], frame: int) -> Int64:
+    found = [
+        index
+        for index, track in enumerate(tracks)
+        if frame < len(track.areas) and track.areas[frame] > 0
+    ]
+    return np.array(found, np.int64)
+
+
+def _spans(tracks: Sequence[MaskTrack], which: Int64, frame: int) -> Int64:
+    return np.array([tracks[index].spans[:, frame] for index in which], np.int64)
+
+
+def _meet(first: Int64, second: Int64) -> Bool:
+    """Return which masks may have a pixel in common (a cheap first test)."""
+    meeting: Bool = (first[:, None, 0] < second[:, 1]) & (second[:, 0] < first[:, None, 1])
+    return meeting
+
+
+def _intersect(predictions: Sequence[MaskTrack], objects: Sequence[MaskTrack], frame: int) -> Int64:
+    masks, truth = _encoded(predictions, frame), _encoded(objects, frame)
     ious = np.asarray(mask_utils.iou(masks, truth, [0] * len(truth)))
-    sizes = {tuple(mask["size"]) for mask in (*masks, *truth)}
-    if len(sizes) > 1:
-        other = [[list(mask["size"]) != list(g["size"]) for g in truth] for mask in masks]
+    if len({tuple(mask["size"]) for mask in (*masks, *truth)}) > 1:
+        other = [[mask["size"] != g["size"] for g in truth] for mask in masks]
         ious = np.where(np.array(other), 0.0, ious)
     # iou = i / (total - i) solved for i; rounding makes it exact again.
-    total = np.add.outer(first, second)
+    total = np.add.outer(
+        [int(track.areas[frame]) for track in predictions],
+        [int(track.areas[frame]) for track in objects],
+    )
     common: Int64 = np.rint(ious * total / (1.0 + ious)).astype(np.int64)
     return common
 
 
-def _present(tracks: Sequence[MaskTrack], frame: int) -> tuple[list[int], list[Mapping[str, Any]]]:
-    rows: list[int] = []
-    masks: list[Mapping[str, Any]] = []
-    for row, track in enumerate(tracks):
-        mask = track.rles[frame] if frame < len(track.rles) else None
-        if mask is not None and track.areas[frame] > 0:
-            rows.append(row)
-            masks.append(mask)
-    return rows, masks
+def _encoded(tracks: Sequence[MaskTrack], frame: int) -> list[dict[str, Any]]:
+    return [{"size": track.size(frame), "counts": track.counts[frame]} for track in tracks]
