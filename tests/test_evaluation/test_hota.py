@@ -230,3 +230,18 @@ def test_details_hold_every_category() -> None:
     assert result.metrics["hota"]["HOTA"] == 0.5
     assert details.counts[1].true.tolist() == [4.0] * 19
     assert details.counts[2].objects == 4
+
+
+def test_masks_of_another_size_and_later_frames_overlap_nothing() -> None:
+    gt, results = problem(["AAAA"], ["AAAA"])
+    entries = results[0]["segmentations"]
+    entries[0] = encode(np.ones((2, 3), bool))
+    entries.append(entries[1])
+    found = evaluate(gt, results, "hota", official_bugs=True).metrics["hota"]
+    assert found["DetA"] == pytest.approx(3 / 5)
+    assert found["IDF1"] == pytest.approx(2 * 3 / 8)
+
+
+def test_video_without_frames() -> None:
+    gt, results = problem([""], [""])
+    assert evaluate(gt, results, ["hota", "errors"]).metrics["hota"]["HOTA"] == -1.0

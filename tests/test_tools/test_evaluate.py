@@ -65,7 +65,7 @@ def test_all_metrics_that_apply(
     out = tmp_path / "metrics.json"
     assert tool.main([gt, results, "--metric", "all", "--table", "--out", str(out)]) == 0
     numbers = json.loads(out.read_text())
-    assert list(numbers) == ["youtube_vis", "ovis"]
+    assert list(numbers) == ["youtube_vis", "ovis", "hota", "errors"]
     assert list(numbers["youtube_vis"].values()) == expected["stats_youtube_vis"]
     assert list(numbers["ovis"].values()) == expected["stats"]
     text = capsys.readouterr().out
@@ -75,6 +75,52 @@ def test_all_metrics_that_apply(
     gt, results, expected = write_case("box_basic", tmp_path)
     assert tool.main([gt, results, "--metric", "all", "--out", str(out)]) == 0
     assert list(json.loads(out.read_text())) == ["imagenet_vid"]
+
+
+def test_everything_in_one_pass(
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gt, results, expected = write_case("ovis_levels", tmp_path)
+    out = tmp_path / "metrics.json"
+    words = ["--oracle", "ids", "--breakdown", "--bootstrap", "20", "--seed", "1", "--per-video"]
+    assert tool.main([gt, results, "--metric", "all", *words, "--out", str(out)]) == 0
+    numbers = json.loads(out.read_text())
+    metrics = ["youtube_vis", "ovis", "hota", "errors"]
+    assert list(numbers) == [*metrics, "oracle_ids", "breakdown", "per_video", "bootstrap"]
+    assert list(numbers["hota"]) == ["HOTA", "DetA", "AssA", "LocA", "IDF1"]
+    assert list(numbers["oracle_ids"]) == ["youtube_vis", "ovis"]
+    assert list(numbers["ovis"].values()) == expected["stats"]
+    assert set(numbers["breakdown"]["hota"]) <= {
+        "class",
+        "video_length",
+        "object_size",
+        "motion",
+        "occlusion",
+    }
+    low, high = numbers["bootstrap"]["intervals"]["ovis"]["AP"]
+    assert low <= numbers["ovis"]["AP"] <= high
+    assert numbers["bootstrap"]["resamples"] == 20
+    text = capsys.readouterr().out
+    for word in ("true identities", "95 % interval", "by motion", "per video", "missed"):
+        assert word in text
+
+
+def test_threshold_of_hota_leaves_out_weak_predictions(tool: ModuleType, tmp_path: Path) -> None:
+    gt, results, _ = write_case("basic", tmp_path)
+    found = []
+    for words in ([], ["--hota-score-threshold", "0.5"]):
+        out = tmp_path / "metrics.json"
+        assert tool.main([gt, results, "--metric", "hota", "--out", str(out), *words]) == 0
+        found.append(json.loads(out.read_text())["hota"]["DetA"])
+    assert found[0] != found[1]
+
+
+def test_oracle_needs_masks(
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gt, results, _ = write_case("box_basic", tmp_path)
+    assert tool.main([gt, results, "--metric", "all", "--oracle", "ids"]) == 2
+    assert "allows imagenet_vid, but oracle 'ids'" in capsys.readouterr().err
 
 
 def test_bad_input_is_one_line_on_stderr(
@@ -115,7 +161,16 @@ def test_check(tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["ann.json"], ["a", "b", "--against", "c"], ["a", "--check", "b"]]
+    "arguments",
+    [
+        [],
+        ["ann.json"],
+        ["a", "b", "--against", "c"],
+        ["a", "--check", "b"],
+        ["a", "b", "--bootstrap", "-1"],
+        ["a", "b", "--metric", "hota", "--oracle", "ids"],
+        ["a", "b", "--metric", "davis", "--oracle", "ids"],
+    ],
 )
 def test_usage_errors(arguments: list[str], tool: ModuleType) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -134,5 +189,5 @@ def test_script_runs_alone_and_its_help_teaches() -> None:
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
     )
     assert done.returncode == 0, done.stderr
-    for words in ("examples:", "--official-bugs", "results.json", "exit code", "davis"):
+    for words in ("examples:", "--official-bugs", "results.json", "exit code", "davis", "--oracle"):
         assert words in done.stdout

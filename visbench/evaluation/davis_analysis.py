@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,8 @@ def analyse_sequences(result: EvaluationResult, options: AnalysisOptions) -> Eva
         )
     if options.per_video:
         found["per_video"] = {
-            sequence.name: {"davis": summarize_sequences([sequence])} for sequence in sequences
+            Path(sequence.name).name: {"davis": summarize_sequences([sequence])}
+            for sequence in sequences
         }
     return replace(result, **found)
 

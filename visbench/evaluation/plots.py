@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,7 +89,7 @@ def _draw_errors(figure: Any, result: EvaluationResult) -> None:
 
 def _draw_davis(figure: Any, result: EvaluationResult) -> None:
     objects = [
-        (f"{sequence.name} {found.gt_id}", found)
+        (f"{Path(sequence.name).name} {found.gt_id}", found)
         for sequence in result.details["davis"]
         for found in sequence.matches
     ]
