@@ -200,7 +200,8 @@ def _region(truth: Labels, found: Labels, void: npt.NDArray[np.bool_], highest: 
     counts = np.bincount(joint, minlength=rows * columns).reshape(rows, columns)
     inter = counts[1:, 1:]
     union = counts.sum(axis=1)[1:, None] + counts.sum(axis=0)[None, 1:] - inter
-    return np.divide(inter, union, out=np.ones(inter.shape), where=union > 0)
+    region: Float64 = np.ones(inter.shape)
+    return np.divide(inter, union, out=region, where=union > 0)
 
 
 def _boundary(truth: Labels, found: Labels, highest: int) -> Float64:
