@@ -15,15 +15,14 @@ from visbench.evaluation.davis_files import evaluate_davis
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.metrics import METRICS
 from visbench.evaluation.result import EvaluationResult
-from visbench.evaluation.results import Prediction, iterate_results
+from visbench.evaluation.results import group_by_video, iterate_results
 from visbench.evaluation.streams import read_json
 from visbench.evaluation.video_evaluator import VideoEvaluator, metric_names
+from visbench.evaluation.workers import add_file
 
 __all__ = ["ALL_METRICS", "evaluate", "group_by_video"]
 
 ALL_METRICS = (*METRICS, "davis", "all")
-
-_LARGEST_GROUP = 256
 
 
 def evaluate(
@@ -41,6 +40,7 @@ def evaluate(
     bootstrap: int = 0,
     seed: int = 0,
     per_video: bool = False,
+    workers: int | None = None,
 ) -> EvaluationResult:
     """Evaluate a results file.
 
@@ -69,6 +69,8 @@ def evaluate(
         bootstrap: Number of resamples of the videos for confidence intervals; 0 for none.
         seed: Of the resampling.
         per_video: Also give the numbers of every video.
+        workers: 1 or 2 processes that read the results file. None takes two for large plain JSON
+            files, where the system allows it.
 
     Returns:
         The numbers (fractions, -1 where undefined), arrays, warnings and skipped records.
@@ -95,6 +97,9 @@ def evaluate(
         source=source,
         analysis=analysis,
     )
+    if isinstance(results, (str, Path)):
+        add_file(evaluator, Path(results), workers, progress)
+        return evaluator.compute()
     for group in group_by_video(evaluator.reader.read_all(records)):
         evaluator.add(group)
         if progress is not None:
@@ -181,15 +186,3 @@ def _field_names(content: Any, name: str) -> set[str]:
         return {"segmentations"}
     every = set.intersection(*fields)
     return every | ({"occlusion"} & set.union(*fields))
-
-
-def group_by_video(predictions: Iterator[Prediction]) -> Iterator[list[Prediction]]:
-    """Yield runs of predictions of the same video, bounded in number."""
-    group: list[Prediction] = []
-    for prediction in predictions:
-        if group and (prediction.video_id != group[0].video_id or len(group) == _LARGEST_GROUP):
-            yield group
-            group = []
-        group.append(prediction)
-    if group:
-        yield group

@@ -21,11 +21,12 @@ from visbench.evaluation.tracks import (
     read_boxes,
 )
 
-__all__ = ["Prediction", "ResultReader", "iterate_results"]
+__all__ = ["Prediction", "ResultReader", "group_by_video", "iterate_results"]
 
 # Masks are decoded in batches that fit the cache of a processor.
 _BATCH_CHARACTERS = 400_000
 _BATCH_TRACKS = 256
+_LARGEST_GROUP = 256
 
 
 @dataclass(frozen=True)
@@ -263,3 +264,15 @@ class ResultReader:
             )
         if not self.count:
             self.notes.warn(f"{self.source}: no predictions at all, every number is 0")
+
+
+def group_by_video(predictions: Iterator[Prediction]) -> Iterator[list[Prediction]]:
+    """Yield runs of predictions of the same video, bounded in number."""
+    group: list[Prediction] = []
+    for prediction in predictions:
+        if group and (prediction.video_id != group[0].video_id or len(group) == _LARGEST_GROUP):
+            yield group
+            group = []
+        group.append(prediction)
+    if group:
+        yield group

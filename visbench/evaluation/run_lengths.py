@@ -36,8 +36,8 @@ _MAX_CHARACTERS_PER_RUN = 7
 _MAX_OUTLINE = 20_000_000
 _POLYGON_UPSAMPLING = 5
 _CONTINUED = 80
-_FOREIGN = re.compile(rb"[^0-o]")
-_OVERLONG = re.compile(rb"[P-o]{7}")
+_FOREIGN = re.compile(r"[^0-o]")
+_OVERLONG = re.compile(r"[P-o]{7}")
 _HALF = 1 << 31
 _LOW = (1 << 32) - 1
 _ALPHABET = "character outside the run-length alphabet ('0' to 'o')"
@@ -69,7 +69,7 @@ class Measured:
     areas: Int64
     first: Int64
     stop: Int64
-    strings: list[bytes]
+    strings: list[str]
 
 
 def measure(strings: list[str], pixels: Int64) -> tuple[Int64, list[str]]:
@@ -86,15 +86,11 @@ def measure(strings: list[str], pixels: Int64) -> tuple[Int64, list[str]]:
     Raises:
         MaskError: A string is damaged or its runs do not add up to its number of pixels.
     """
-    encoded = [text.encode("utf-8", "surrogatepass") for text in strings]
-    found = measure_extents(encoded, pixels)
-    if found.strings is encoded:
-        return found.areas, strings
-    pairs = zip(strings, encoded, found.strings, strict=True)
-    return found.areas, [old if text is new else new.decode() for old, text, new in pairs]
+    found = measure_extents(strings, pixels)
+    return found.areas, found.strings
 
 
-def measure_extents(strings: list[bytes], pixels: Int64) -> Measured:
+def measure_extents(strings: list[str], pixels: Int64) -> Measured:
     """Check compressed masks, count their foreground pixels and find where these begin and end.
 
     Args:
@@ -119,7 +115,7 @@ def measure_extents(strings: list[bytes], pixels: Int64) -> Measured:
     return found
 
 
-def _measure_one(found: Measured, index: int, text: bytes, pixels: int) -> None:
+def _measure_one(found: Measured, index: int, text: str, pixels: int) -> None:
     """Measure a mask run by run and enter it, or raise the error that names what is wrong."""
     try:
         runs = read_runs(text, pixels)
@@ -136,10 +132,10 @@ def _measure_one(found: Measured, index: int, text: bytes, pixels: int) -> None:
     found.first[index] = runs[0]
     found.stop[index] = pixels - (runs[-1] if len(runs) % 2 else 0)
     if 0 in runs[1:]:
-        found.strings[index] = compress_runs(runs, pixels, 1).encode()
+        found.strings[index] = compress_runs(runs, pixels, 1)
 
 
-def read_runs(text: bytes, pixels: int) -> list[int]:
+def read_runs(text: str, pixels: int) -> list[int]:
     """Decode one compressed mask, however large its numbers are.
 
     Args:
@@ -160,11 +156,11 @@ def read_runs(text: bytes, pixels: int) -> list[int]:
         raise MaskError(0, _ALPHABET)
     if _OVERLONG.search(text):
         raise MaskError(0, "run length too large")
-    if text[-1] >= _CONTINUED:
+    if ord(text[-1]) >= _CONTINUED:
         raise MaskError(0, "run-length string is cut off in the middle of a number")
     runs: list[int] = []
     value = shift = 0
-    for code in text:
+    for code in text.encode("ascii"):
         value |= ((code - 48) & 31) << shift
         shift += 5
         if code < _CONTINUED:
@@ -175,7 +171,7 @@ def read_runs(text: bytes, pixels: int) -> list[int]:
 
 
 def _integrate(
-    strings: list[bytes], pixels: Int64, words: Int64, starts: Int64, odd: Bool
+    strings: list[str], pixels: Int64, words: Int64, starts: Int64, odd: Bool
 ) -> tuple[Measured, Bool]:
     """Turn differences into run lengths; also tell which masks are damaged or have empty runs.
 
@@ -208,7 +204,7 @@ def _integrate(
     return Measured(areas, first, stop, [*strings] if doubtful.any() else strings), doubtful
 
 
-def _decode(strings: list[bytes]) -> tuple[Int64, Int64, Bool] | None:
+def _decode(strings: list[str]) -> tuple[Int64, Int64, Bool] | None:
     """Read the numbers of all masks.
 
     Returns:
@@ -217,9 +213,10 @@ def _decode(strings: list[bytes]) -> tuple[Int64, Int64, Bool] | None:
         there is a wrong character, a string without end, or a number of more than six characters.
     """
     lengths = np.fromiter(map(len, strings), np.int64, len(strings))
-    if not lengths.all():
+    joined = "0".join([*strings, ""])
+    if not lengths.all() or not joined.isascii():
         return None
-    codes = np.frombuffer(b"0".join([*strings, b""]), np.uint8)
+    codes = np.frombuffer(joined.encode("ascii"), np.uint8)
     added = np.cumsum(lengths + 1) - 1
     if codes.min() < 48 or codes.max() > 111 or codes[added - 1].max() >= _CONTINUED:
         return None

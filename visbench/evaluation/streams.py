@@ -18,7 +18,7 @@ import numpy.typing as npt
 import orjson
 
 from visbench.evaluation.errors import InputError
-from visbench.evaluation.plain_masks import read_plain_record
+from visbench.evaluation.plain_masks import simplify
 
 __all__ = ["find_split", "iterate_records", "open_json", "parse", "read_json"]
 
@@ -259,17 +259,22 @@ class _RecordReader:
             end = self.buffer.find(self.separator, start) + 1
             if end == 0:
                 break
-            record = read_plain_record(self.buffer[start:end]) if self.plain else None
             try:
-                record = orjson.loads(text[start:end]) if record is None else record
+                record = orjson.loads(text[start:end])
             except orjson.JSONDecodeError:
                 self.separator = b""
                 break
             self._check_gap(self.buffer[position:start])
-            yield record
+            yield self._simplified(record)
             self.count += 1
             position, start = end, end + self.gap
         return position
+
+    def _simplified(self, record: Any) -> Any:
+        masks = simplify(record.get("segmentations")) if self.plain else None
+        if masks is not None:
+            record["segmentations"] = masks
+        return record
 
     def _counted_objects(self, position: int) -> Generator[Any, None, int]:
         """Yield the complete objects of the buffer from a position; return where the rest begins.
@@ -280,7 +285,7 @@ class _RecordReader:
         done = 0
         for start, end in _object_spans(text):
             self._check_gap(text[done:start])
-            yield parse(text[start:end], self.path, f"record {self.count}")
+            yield self._simplified(parse(text[start:end], self.path, f"record {self.count}"))
             self.count += 1
             if done:
                 key = text.find(b":", start, start + _MAX_KEY)

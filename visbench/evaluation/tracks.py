@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.fields import Fields, shorten
-from visbench.evaluation.plain_masks import PlainMasks
+from visbench.evaluation.plain_masks import PlainMasks, simplify
 from visbench.evaluation.run_lengths import (
     MAX_PIXELS,
     MaskError,
@@ -49,7 +49,7 @@ class MaskTrack:
             one, and none is the second or a later one.
     """
 
-    counts: list[bytes | None]
+    counts: list[str | None]
     sizes: tuple[int, int] | list[tuple[int, int] | None]
     areas: Int64
     spans: Int64
@@ -75,7 +75,7 @@ class MaskTrack:
         size, counts = self.size(frame), self.counts[frame]
         if size is None or counts is None:
             return None
-        return {"size": [*size], "counts": counts.decode("ascii")}
+        return {"size": [*size], "counts": counts}
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class UncheckedMasks:
     fields: Fields
     length: int
     frames: list[int]
-    counts: list[bytes]
+    counts: list[str]
     sizes: tuple[int, int] | list[tuple[int, int]]
 
 
@@ -164,6 +164,8 @@ def collect_masks(
         InputError: A mask is malformed or has another size.
     """
     entries: Any = fields.values.get("segmentations")
+    if not isinstance(entries, PlainMasks):
+        entries = simplify(entries) or entries
     if isinstance(entries, PlainMasks):
         if entries.size == size or (any_size and entries.pixels <= MAX_PIXELS):
             return _collect_plain(fields, entries)
@@ -171,7 +173,7 @@ def collect_masks(
     else:
         entries = fields.list("segmentations", "one mask or null per frame is expected")
     frames: list[int] = []
-    counts: list[bytes] = []
+    counts: list[str] = []
     sizes: list[tuple[int, int]] = []
     for frame, mask in enumerate(entries):
         if mask is None or (isinstance(mask, (list, dict)) and not mask):
@@ -230,8 +232,8 @@ def _mask_error(tracks: Sequence[UncheckedMasks], error: MaskError) -> InputErro
     return track.fields.error(field, error.problem, _REMEDY)
 
 
-def _mask_track(track: UncheckedMasks, strings: list[bytes], measured: Int64) -> MaskTrack:
-    counts: list[bytes | None] = [*strings]
+def _mask_track(track: UncheckedMasks, strings: list[str], measured: Int64) -> MaskTrack:
+    counts: list[str | None] = [*strings]
     sizes: tuple[int, int] | list[tuple[int, int] | None]
     sizes = track.sizes if isinstance(track.sizes, tuple) else [*track.sizes]
     if len(strings) != track.length:
@@ -253,12 +255,12 @@ _REMEDY = "Write masks with pycocotools.mask.encode at the size of the original 
 
 def _read_mask(
     entry: Any, size: tuple[int, int], any_size: bool, polygons: bool
-) -> tuple[tuple[int, int], bytes]:
+) -> tuple[tuple[int, int], str]:
     """Return size and compressed string of a mask."""
     if isinstance(entry, list):
         if not polygons:
             raise MaskError(0, "polygons are not accepted in results")
-        return size, rasterize_polygons(entry, *size).encode()
+        return size, rasterize_polygons(entry, *size)
     if not isinstance(entry, Mapping):
         raise MaskError(0, f"must be null or an RLE object, found {shorten(entry)}")
     height, width = _mask_size(entry.get("size"))
@@ -267,19 +269,19 @@ def _read_mask(
             0, f"size {[height, width]} is not the video's [height, width] {list(size)}"
         )
     counts = entry.get("counts")
-    if isinstance(counts, str):
-        # What is not ASCII becomes bytes outside of the alphabet and is reported as such.
-        counts = counts.encode("utf-8", "surrogatepass")
+    if isinstance(counts, bytes):
+        # What is not ASCII becomes a character outside of the alphabet and is reported as such.
+        counts = counts.decode("ascii", "replace")
     elif isinstance(counts, (list, tuple, np.ndarray)):
-        counts = compress_runs(counts, height, width).encode()
-    elif not isinstance(counts, bytes):
+        counts = compress_runs(counts, height, width)
+    elif not isinstance(counts, str):
         raise MaskError(0, f"'counts' must be a string or a list, found {shorten(counts)}")
     return (height, width), counts
 
 
 def _mask_size(size: Any) -> tuple[int, int]:
     sides = list(size) if isinstance(size, (list, tuple, np.ndarray)) else []
-    if len(sides) != 2 or not all(_is_length(side) for side in sides):
+    if len(sides) != 2 or not (_is_length(sides[0]) and _is_length(sides[1])):
         raise MaskError(0, f"'size' must be [height, width], found {size!r:.60}")
     height, width = int(sides[0]), int(sides[1])
     if height * width > MAX_PIXELS:
@@ -288,6 +290,8 @@ def _mask_size(size: Any) -> tuple[int, int]:
 
 
 def _is_length(side: Any) -> bool:
+    if type(side) is int:
+        return side > 0
     return isinstance(side, (int, np.integer)) and not isinstance(side, bool) and int(side) > 0
 
 

@@ -20,9 +20,9 @@ from visbench.evaluation.metrics import METRICS, summarize
 from visbench.evaluation.result import EvaluationResult
 from visbench.evaluation.results import Prediction, ResultReader
 from visbench.evaluation.scorers import ErrorScorer, HotaScorer, PrecisionScorer
-from visbench.evaluation.track_iou import Float64, box_track_ious, mask_track_ious
+from visbench.evaluation.track_iou import Float64, Int64, box_track_ious, mask_track_ious
 
-__all__ = ["VideoEvaluator", "metric_names"]
+__all__ = ["Collected", "VideoEvaluator", "metric_names"]
 
 _CellKey = tuple[int, int]
 
@@ -49,6 +49,25 @@ class _Compared:
     score: float
     area: float
     ious: Float64
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What an evaluator holds, in a form that is quickly sent to another process.
+
+    Attributes:
+        count: Number of records read.
+        unknown_categories: How many predictions were of each category that does not exist.
+        keys: For each kind of track: ``(N, 4)`` video, pool, position and category.
+        numbers: For each kind of track: ``(N, 2)`` score and area.
+        ious: For each kind of track: N rows of IoUs, one behind the other.
+    """
+
+    count: int
+    unknown_categories: dict[int, int]
+    keys: dict[str, Int64]
+    numbers: dict[str, Float64]
+    ious: dict[str, Float64]
 
 
 class VideoEvaluator:
@@ -166,6 +185,45 @@ class VideoEvaluator:
                 self._compared[kind][key] += _compare(kind, group, objects)
         if self._frames is not None:
             self._frames.add(predictions)
+
+    @property
+    def divisible(self) -> bool:
+        """Whether parts of the results may be added elsewhere and absorbed."""
+        return self._frames is None
+
+    def collected(self) -> Collected:
+        """Return everything that was added so far, for :meth:`absorb`."""
+        keys, numbers, ious = {}, {}, {}
+        for kind, cells in self._compared.items():
+            found = [(key, item) for key, items in cells.items() for item in items]
+            keys[kind] = np.array(
+                [(*key, item.index, item.category_id) for key, item in found], np.int64
+            ).reshape(-1, 4)
+            numbers[kind] = np.array(
+                [(item.score, item.area) for _, item in found], np.float64
+            ).reshape(-1, 2)
+            ious[kind] = np.concatenate([np.zeros(0), *(item.ious for _, item in found)])
+        return Collected(self.reader.count, self.reader.unknown_categories, keys, numbers, ious)
+
+    def absorb(self, other: Collected) -> None:
+        """Add what another evaluator collected from the records behind those read here."""
+        shift, self.reader.count = self.reader.count, self.reader.count + other.count
+        for category, number in other.unknown_categories.items():
+            known = self.reader.unknown_categories
+            known[category] = known.get(category, 0) + number
+        for kind, keys in other.keys.items():
+            used = 0
+            rows = zip(keys.tolist(), other.numbers[kind].tolist(), strict=True)
+            sizes: dict[_CellKey, int] = {}
+            for (video_id, pool, index, category_id), (score, area) in rows:
+                key = video_id, pool
+                if key not in sizes:
+                    sizes[key] = len(self._objects(key))
+                ious = other.ious[kind][used : used + sizes[key]]
+                used += sizes[key]
+                self._compared[kind][key].append(
+                    _Compared(index + shift, category_id, score, area, ious)
+                )
 
     def _pool(self, category_id: int) -> int:
         return CLASS_AGNOSTIC if self.class_agnostic else category_id
