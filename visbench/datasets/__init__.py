@@ -22,6 +22,7 @@ _HOMES = {
     "PackClip": "transforms",
     "SampleClip": "transforms",
     "SampleGapClip": "transforms",
+    "SampleGrowingClip": "transforms",
     "SampleKeyReference": "transforms",
     "SeededClipSampler": "samplers",
     "VISDataset": "vis_dataset",

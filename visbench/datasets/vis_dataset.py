@@ -189,7 +189,8 @@ class VISDataset(BaseVideoDataset):
 
         Returns:
             Dictionary with ``video_id``, ``video_name``, ``video_length``, ``height``, ``width``,
-            ``sample_idx`` and ``images``, one dictionary per frame.
+            ``sample_idx``, ``draw_number`` (None for a plain index) and ``images``, one dictionary
+            per frame.
         """
         video = super().get_data_info(int(idx))
         images = frame_records(video, self.data_prefix["img_path"])
@@ -197,6 +198,7 @@ class VISDataset(BaseVideoDataset):
         return {
             **{key: video[key] for key in keys},
             "video_length": len(images),
+            "draw_number": getattr(idx, "number", None),
             "images": images,
         }
 
@@ -218,7 +220,7 @@ class VISDataset(BaseVideoDataset):
         self.full_init()
         if isinstance(idx, Draw):
             with seeded_generators(idx.seed, idx.number):
-                return self._draw(int(idx))
+                return self._draw(idx)
         return self._draw(idx)
 
     def _draw(self, idx: Any) -> dict[str, Any]:
@@ -230,7 +232,8 @@ class VISDataset(BaseVideoDataset):
             if self.test_mode:
                 break
             if attempt >= _SAME_VIDEO_TRIES:
-                idx = self._rand_another()
+                another = self._rand_another()
+                idx = Draw(another, idx.number, idx.seed) if isinstance(idx, Draw) else another
         video = self.get_data_info(first[0] if isinstance(first, tuple) else first)
         raise RuntimeError(
             f"{self.ann_file}: the pipeline gave no sample for video {video['video_id']} "

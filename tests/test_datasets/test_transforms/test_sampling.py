@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visbench.datasets import SampleClip, SampleGapClip, SampleKeyReference
+from visbench.datasets import (
+    SampleClip,
+    SampleGapClip,
+    SampleGrowingClip,
+    SampleKeyReference,
+)
 
 
 def video(length: int, annotated: set[int] | None = None, first: int = 100) -> dict[str, Any]:
@@ -178,3 +183,19 @@ def test_gaps_over_annotated_frames() -> None:
 def test_wrong_arguments(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         SampleClip(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("number", "count"), [(0, 1), (11, 1), (12, 2), (29, 2), (30, 4), (900, 4), (None, 4)]
+)
+def test_clips_grow_with_the_draws(number: int | None, count: int) -> None:
+    sampler = SampleGrowingClip([(0, 1), (12, 2), (30, 4)], frame_range=5)
+    positions = chosen(sampler, {**video(9), "draw_number": number})
+    assert len(positions) == count
+    assert positions == sorted(set(positions))
+
+
+@pytest.mark.parametrize("lengths", [[], [(3, 1)], [(0, 1), (9, 2), (4, 3)], [(0, 1), (0, 2)]])
+def test_lengths_must_be_in_order(lengths: list[tuple[int, int]]) -> None:
+    with pytest.raises(ValueError, match="draw 0"):
+        SampleGrowingClip(lengths)

@@ -11,6 +11,7 @@ from visbench.datasets.transforms.sampling import (
     FrameSampler,
     SampleClip,
     SampleGapClip,
+    SampleGrowingClip,
     SampleKeyReference,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "PackClip",
     "SampleClip",
     "SampleGapClip",
+    "SampleGrowingClip",
     "SampleKeyReference",
 ]

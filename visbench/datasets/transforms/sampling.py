@@ -122,6 +122,49 @@ class SampleClip(FrameSampler):
 
 
 @TRANSFORMS.register_module()
+class SampleGrowingClip(SampleClip):
+    """Choose clips that become longer in the course of training.
+
+    A recurrent model that starts from scratch learns appearance fastest from single frames of many
+    videos, and to follow objects only from longer clips. The length follows from the number of
+    the draw, so a resumed run continues as an uninterrupted one would.
+
+    Args:
+        lengths: Pairs ``(first draw, number of frames)``, the first from draw 0, in order. Draws
+            count samples, not batches: a change must fall between two batches, so its draw is a
+            multiple of the samples that all processes take per iteration.
+        frame_range: As in :class:`SampleClip`.
+        order: As in :class:`SampleClip`.
+        annotated: As in :class:`SampleClip`.
+
+    Raises:
+        ValueError: If ``lengths`` does not start at draw 0 or is not in order.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[Sequence[int]],
+        frame_range: int | Sequence[int] | None = None,
+        order: str = "sorted",
+        annotated: str = "none",
+    ) -> None:
+        starts = [int(start) for start, _ in lengths]
+        if not starts or starts[0] != 0 or starts != sorted(set(starts)):
+            raise ValueError(
+                f"lengths={list(lengths)} must begin at draw 0 and name later draws in order"
+            )
+        super().__init__(min(int(length) for _, length in lengths), frame_range, order, annotated)
+        self.lengths = [(int(start), int(length)) for start, length in lengths]
+
+    def transform(self, video_infos: dict[str, Any]) -> dict[str, list[Any]]:
+        """Choose frames of a video; one without ``draw_number`` gets the final length."""
+        number = video_infos.get("draw_number")
+        reached = [length for start, length in self.lengths if number is None or start <= number]
+        self.num_frames = reached[-1]
+        return super().transform(video_infos)
+
+
+@TRANSFORMS.register_module()
 class SampleKeyReference(SampleClip):
     """Choose a key frame and reference frames within a range of it.
 
