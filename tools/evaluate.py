@@ -188,10 +188,12 @@ def score(options: argparse.Namespace, errors: Console) -> int:
         )
     report(result, errors)
     console = Console(highlight=False)
+    # First the file: whoever reads the tables may stop doing so.
+    if out is not None:
+        out.write_bytes(orjson.dumps(result.to_dict(), option=orjson.OPT_INDENT_2) + b"\n")
     for table in result.tables(per_category=options.table):
         console.print(table)
     if out is not None:
-        out.write_bytes(orjson.dumps(result.to_dict(), option=orjson.OPT_INDENT_2) + b"\n")
         console.print(f"numbers written to {out}", markup=False)
     return 0
 
