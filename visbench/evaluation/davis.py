@@ -201,7 +201,8 @@ def _region(truth: Labels, found: Labels, void: npt.NDArray[np.bool_], highest: 
     inter = counts[1:, 1:]
     union = counts.sum(axis=1)[1:, None] + counts.sum(axis=0)[None, 1:] - inter
     region: Float64 = np.ones(inter.shape)
-    return np.divide(inter, union, out=region, where=union > 0)
+    np.divide(inter, union, out=region, where=union > 0)
+    return region
 
 
 def _boundary(truth: Labels, found: Labels, highest: int) -> Float64:

@@ -59,7 +59,9 @@ def mask_track_ious(predictions: Sequence[MaskTrack], objects: Sequence[MaskTrac
         areas = first.areas[part], second.areas[part]
         _add_frames(predictions, objects, start, meeting[part], areas, intersections)
     unions = sums - intersections
-    return np.divide(intersections, unions, out=np.zeros(shape), where=unions > 0)
+    ious: Float64 = np.zeros(shape)
+    np.divide(intersections, unions, out=ious, where=unions > 0)
+    return ious
 
 
 @dataclass(frozen=True)
