@@ -11,6 +11,7 @@ from visbench.evaluation.run_lengths import (
     MaskError,
     compress_runs,
     measure,
+    measure_extents,
     rasterize_polygons,
 )
 
@@ -90,3 +91,69 @@ def test_polygons_are_drawn_as_by_coco() -> None:
 def test_malformed_polygon(polygon: object) -> None:
     with pytest.raises(MaskError, match="six finite numbers"):
         rasterize_polygons([polygon], 10, 10)
+
+
+def plain_measure(text: str, pixels: int) -> tuple[int, list[int]] | None:
+    """Decode character by character; None if the mask is not valid."""
+    runs: list[int] = []
+    digits: list[int] = []
+    for character in text:
+        code = ord(character) - 48
+        if not 0 <= code < 64:
+            return None
+        digits.append(code % 32)
+        if code < 32:
+            value = sum(digit * 32**k for k, digit in enumerate(digits))
+            value -= 32 ** len(digits) if digits[-1] >= 16 else 0
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            digits = []
+    if not text or digits or min(runs) < 0 or sum(runs) != pixels:
+        return None
+    return sum(runs[1::2]), runs
+
+
+@settings(max_examples=300, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 5), changes=st.integers(0, 3))
+def test_damaged_strings_never_pass(seed: int, count: int, changes: int) -> None:
+    rng = np.random.default_rng(seed)
+    strings, sizes = [], []
+    for _ in range(count):
+        mask = rng.random(rng.integers(1, [20, 90])) < rng.choice([0.01, 0.3, 0.9])
+        strings.append(encode(mask))
+        sizes.append(mask.size)
+    for _ in range(changes):
+        which = int(rng.integers(count))
+        letters = list(strings[which])
+        letters[rng.integers(len(letters))] = chr(rng.integers(46, 114))
+        strings[which] = "".join(letters[: rng.integers(0, len(letters) + 1)]) or strings[which]
+    expected = [plain_measure(text, size) for text, size in zip(strings, sizes, strict=True)]
+    try:
+        areas, merged = measure(strings, np.array(sizes))
+    except MaskError as error:
+        assert expected[error.index] is None
+        return
+    for area, text, size, found in zip(areas, merged, sizes, expected, strict=True):
+        assert found is not None
+        assert area == found[0]
+        # What comes out is what pycocotools can be trusted with.
+        assert text == compress_runs(found[1], size, 1)
+        assert mask_utils.area({"size": [size, 1], "counts": text}) == area
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_nothing_lies_outside_of_the_extents(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    masks = [rng.random((9, 40)) < rng.choice([0.0, 0.01, 1.0]) for _ in range(6)]
+    found = measure_extents([encode(mask) for mask in masks], np.full(6, 360))
+    for mask, first, stop in zip(masks, found.first, found.stop, strict=True):
+        inside = np.flatnonzero(mask.reshape(-1, order="F"))
+        if len(inside):
+            assert (first, stop) == (inside[0], inside[-1] + 1)
+
+
+def test_long_runs_of_large_images() -> None:
+    runs = [2**30 - 7, 3, 1, 2**30 - 9, 2, 4]
+    pixels = sum(runs)
+    areas, _ = measure([compress_runs(runs, pixels, 1)] * 3, np.full(3, pixels))
+    assert areas.tolist() == [sum(runs[1::2])] * 3

@@ -106,8 +106,9 @@ def measure_extents(strings: list[str], pixels: Int64) -> Measured:
     decoded = _decode(strings)
     if decoded is None:
         # Something is unusual about one of them: look at each alone.
-        found = Measured(*(np.zeros(len(strings), np.int64) for _ in range(3)), [*strings])
-        doubtful = np.ones(len(strings), np.bool_)
+        areas, first, stop = np.zeros((3, len(strings)), np.int64)
+        found = Measured(areas, first, stop, [*strings])
+        doubtful: Bool = np.ones(len(strings), np.bool_)
     else:
         found, doubtful = _integrate(strings, pixels, *decoded)
     for index in np.flatnonzero(doubtful).tolist():

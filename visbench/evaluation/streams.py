@@ -22,7 +22,7 @@ from visbench.evaluation.plain_masks import simplify
 
 __all__ = ["find_split", "iterate_records", "open_json", "parse", "read_json"]
 
-BLOCK_SIZE = 1 << 21
+BLOCK_SIZE = 1 << 20
 MAX_RECORD = 1 << 28
 _MAX_KEY = 64
 _SPLIT_WINDOW = 1 << 23

@@ -193,7 +193,9 @@ class VideoEvaluator:
 
     def collected(self) -> Collected:
         """Return everything that was added so far, for :meth:`absorb`."""
-        keys, numbers, ious = {}, {}, {}
+        keys: dict[str, Int64] = {}
+        numbers: dict[str, Float64] = {}
+        ious: dict[str, Float64] = {}
         for kind, cells in self._compared.items():
             found = [(key, item) for key, items in cells.items() for item in items]
             keys[kind] = np.array(
