@@ -329,9 +329,11 @@ def test_batches_of_clips(tiny_youtube_vis: Path, train_pipeline: list[Any]) -> 
     assert outputs["inputs"].shape[-1] % 32 == outputs["inputs"].shape[-2] % 32 == 0
 
 
-def test_clips_grow_with_the_number_of_the_draw(tiny_youtube_vis: Path) -> None:
+def test_clips_grow_with_the_number_of_the_draw(
+    tiny_youtube_vis: Path, train_pipeline: list[Any]
+) -> None:
     clip = {"type": "visbench.SampleGrowingClip", "lengths": [(0, 1), (6, 3)]}
-    dataset = build(tiny_youtube_vis, split="train", clip=clip)
-    lengths = [len(dataset[Draw(0, number, 5)]["data_samples"]) for number in (0, 5, 6, 99)]
+    dataset = build(tiny_youtube_vis, split="train", clip=clip, pipeline=train_pipeline)
+    lengths = [len(dataset[Draw(0, number, 5)]["inputs"]) for number in (0, 5, 6, 99)]
     assert lengths == [1, 1, 3, 3]
-    assert len(dataset[0]["data_samples"]) == 3
+    assert len(dataset[0]["inputs"]) == 3
