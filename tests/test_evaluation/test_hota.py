@@ -137,8 +137,10 @@ def test_numbers_equal_those_of_brute_force(seed: int, class_agnostic: bool) -> 
     gt, results = make_tracking_problem(seed)
     pools = [CATEGORIES] if class_agnostic else [[category] for category in CATEGORIES]
     expected = brute_force(gt, results, pools)
-    found = evaluate(gt, results, "hota", class_agnostic).metrics["hota"]
-    assert found == pytest.approx(expected, abs=1e-12)
+    result = evaluate(gt, results, "hota", class_agnostic)
+    assert result.metrics["hota"] == pytest.approx(expected, abs=1e-12)
+    pooled = brute_force(gt, results, [CATEGORIES])
+    assert result.details["hota"].class_agnostic == pytest.approx(pooled, abs=1e-12)
 
 
 def problem(
@@ -230,6 +232,8 @@ def test_details_hold_every_category() -> None:
     assert result.metrics["hota"]["HOTA"] == 0.5
     assert details.counts[1].true.tolist() == [4.0] * 19
     assert details.counts[2].objects == 4
+    assert details.class_agnostic["DetA"] == pytest.approx(4 / 8)
+    assert "class-agnostic" in result.summary()
 
 
 def test_masks_of_another_size_and_later_frames_overlap_nothing() -> None:

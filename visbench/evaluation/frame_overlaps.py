@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pycocotools import mask as mask_utils
 
 from visbench.evaluation.annotations import Annotations, GroundTruthTrack
+from visbench.evaluation.average_precision import CLASS_AGNOSTIC
 from visbench.evaluation.results import Prediction
 from visbench.evaluation.tracks import MaskTrack
 
@@ -84,6 +85,14 @@ class Overlaps:
             intersections=self.intersections[:, predictions][:, :, objects],
         )
 
+    def pooled(self) -> Overlaps:
+        """Return the same with a single category."""
+        return replace(
+            self,
+            categories=np.full_like(self.categories, CLASS_AGNOSTIC),
+            gt_categories=np.full_like(self.gt_categories, CLASS_AGNOSTIC),
+        )
+
     def of_category(self, category_id: int) -> Overlaps:
         """Return the predictions and objects of one category."""
         return self.select(self.categories == category_id, self.gt_categories == category_id)
@@ -142,12 +151,11 @@ class FrameOverlaps:
     def _objects(self, video_id: int) -> list[GroundTruthTrack]:
         return self.annotations.tracks_by_video.get(video_id, [])
 
-    def video(self, video_id: int, pool: int | None = None) -> Overlaps:
+    def video(self, video_id: int) -> Overlaps:
         """Return the overlaps of one video.
 
         Args:
             video_id: The video; it may have neither predictions nor objects.
-            pool: Category id to give to everything (class-agnostic); None leaves them.
 
         Returns:
             All predictions by descending score (ties by category, then by position in the
@@ -159,8 +167,8 @@ class FrameOverlaps:
         objects = self._objects(video_id)
         length = self.annotations.videos[video_id].length
         shape = length, len(records), len(objects)
-        found = [record.category_id if pool is None else pool for record in records]
-        known = [track.category_id if pool is None else pool for track in objects]
+        found = [record.category_id for record in records]
+        known = [track.category_id for track in objects]
         truth = [_fit(t.masks.areas, length) for t in objects if t.masks is not None]
         common = [record.intersections for record in records]
         return Overlaps(

@@ -30,7 +30,8 @@ the reference implementation does.
 
 **Categories** are evaluated one by one, and the class average is over categories with at least one
 object that counts (the same as for AP; the reference implementation also averages in categories
-that only have predictions). In class-agnostic mode all tracks form one pool. Numbers are -1 where
+that only have predictions). The class-agnostic numbers, where all tracks form one pool, are in the
+details, and in place of the others in class-agnostic mode. Numbers are -1 where
 undefined: everything without an object, and LocA without any true positive.
 
 **Crowds** are not objects here. A predicted mask is left out of its frame if more than half of it
@@ -149,11 +150,13 @@ class HotaResult:
         alphas: ``(A,)`` thresholds.
         counts: Sums over all videos, by category id.
         per_category: The five numbers of each category, -1 where undefined.
+        class_agnostic: The five numbers with all categories in one pool.
     """
 
     alphas: Float64
     counts: Mapping[int, HotaCounts]
     per_category: Mapping[int, Mapping[str, float]]
+    class_agnostic: Mapping[str, float]
 
 
 def hota_numbers(values: Float64) -> dict[str, float]:

@@ -16,6 +16,7 @@ from visbench.evaluation.result_tables import (
     breakdown_tables,
     category_table,
     error_table,
+    hota_table,
     interval_table,
     metric_table,
     oracle_table,
@@ -85,12 +86,7 @@ class EvaluationResult:
         Args:
             per_category: Add the AP (HOTA: all numbers) of each category.
         """
-        tables = [
-            error_table(self.details[name], values)
-            if name == "errors"
-            else metric_table(name, values)
-            for name, values in self.metrics.items()
-        ]
+        tables = [self._table(name, values) for name, values in self.metrics.items()]
         if per_category:
             tables += self._category_tables()
         if self.bootstrap is not None:
@@ -108,6 +104,13 @@ class EvaluationResult:
         if self.per_video is not None:
             tables += [video_table(name, self.per_video) for name in self.metrics]
         return tables
+
+    def _table(self, metric: str, values: Mapping[str, float]) -> Table:
+        if metric == "errors":
+            return error_table(self.details[metric], values)
+        if metric == "hota" and len(self.details[metric].per_category) > 1:
+            return hota_table(self.details[metric], values)
+        return metric_table(metric, values)
 
     def _category_tables(self) -> Iterator[Table]:
         for name, curves in self.curves.items():

@@ -14,11 +14,13 @@ from visbench.evaluation.error_analysis import KINDS
 if TYPE_CHECKING:
     from visbench.evaluation.analysis import Bootstrap
     from visbench.evaluation.error_repairs import ErrorResult
+    from visbench.evaluation.hota import HotaResult
 
 __all__ = [
     "breakdown_tables",
     "category_table",
     "error_table",
+    "hota_table",
     "interval_table",
     "metric_table",
     "oracle_table",
@@ -104,6 +106,12 @@ def category_table(metric: str, values: Mapping[int, Values], names: Mapping[int
         cells = [points(value) for value in numbers.values()]
         table.add_row(str(category), names.get(category, ""), *cells)
     return table
+
+
+def hota_table(result: HotaResult, values: Values) -> Table:
+    """Return the averages over categories and the numbers of all of them in one pool."""
+    rows = {"class average": values, "class-agnostic": result.class_agnostic}
+    return _rows("hota (points, 0 to 100)", rows)
 
 
 def error_table(result: ErrorResult, values: Values) -> Table:

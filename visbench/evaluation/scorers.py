@@ -222,7 +222,15 @@ class HotaScorer:
             for category, (indices, part) in self._counts.items()
         }
         per_category = {k: hota_numbers(part.numbers()[0]) for k, part in sums.items()}
-        return HotaResult(ALPHAS, {k: part.item(0) for k, part in sums.items()}, per_category)
+        counts = {k: part.item(0) for k, part in sums.items()}
+        return HotaResult(ALPHAS, counts, per_category, self._class_agnostic())
+
+    def _class_agnostic(self) -> dict[str, float]:
+        if not self.videos:
+            return hota_numbers(np.full(len(HOTA_NAMES), np.nan))
+        pools = (self.overlaps(video_id).pooled() for video_id in self.videos)
+        parts = HotaCounts.stack([count(pool, self.score_threshold) for pool in pools])
+        return hota_numbers(parts.weigh(np.ones((1, len(self.videos)))).numbers()[0])
 
 
 class ErrorScorer:

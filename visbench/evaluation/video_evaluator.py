@@ -286,7 +286,8 @@ class VideoEvaluator:
 
     def _overlaps(self, video_id: int) -> Overlaps:
         assert self._frames is not None
-        return self._frames.video(video_id, CLASS_AGNOSTIC if self.class_agnostic else None)
+        overlaps = self._frames.video(video_id)
+        return overlaps.pooled() if self.class_agnostic else overlaps
 
     def _warn_about_ground_truth(self) -> None:
         tracks = self.annotations.tracks or []
