@@ -210,17 +210,21 @@ def accumulate(
     by_category: dict[int, list[Cell]] = {category: [] for category in categories}
     for cell in cells:
         by_category[cell.category_id].append(cell)
-    for k, a, o in product(*map(range, axes[:3])):
-        ranges = AREA_RANGES[areas[a]], OCCLUSION_RANGES[levels[o]]
-        members = by_category[categories[k]]
-        if all(_ignored_objects(cell, *ranges).all() for cell in members if len(cell.gt_ids)):
-            continue
-        outcomes = [outcome(cell, *ranges, official_bugs=official_bugs) for cell in members]
-        for m, limit in enumerate(LIMITS):
-            curve, final, reached = _curve(outcomes, limit)
-            precision[:, :, k, a, o, m] = curve
-            recall[:, k, a, o, m] = final
-            scores[:, :, k, a, o, m] = reached
+    for k, category in enumerate(categories):
+        pool = _Pool(by_category[category])
+        for a, o in product(range(len(areas)), range(len(levels))):
+            ranges = AREA_RANGES[areas[a]], OCCLUSION_RANGES[levels[o]]
+            positives = pool.positives(*ranges)
+            if not positives:
+                continue
+            hit, ignored = pool.outcomes(*ranges, official_bugs)
+            for m, order in enumerate(pool.orders):
+                curve, final, reached = _curve(
+                    pool.scores[order], hit[:, order], ignored[:, order], positives
+                )
+                precision[:, :, k, a, o, m] = curve
+                recall[:, k, a, o, m] = final
+                scores[:, :, k, a, o, m] = reached
     if not occlusions:
         precision, recall, scores = precision[..., 0, :], recall[..., 0, :], scores[..., 0, :]
     return PrecisionRecall(
@@ -263,15 +267,61 @@ def _ignored_objects(cell: Cell, area: tuple[float, float], occlusion: tuple[flo
     return ignored | (cell.gt_occlusion < occlusion[0]) | (cell.gt_occlusion > occlusion[1])
 
 
-def _curve(outcomes: Sequence[Outcome], limit: int) -> tuple[Float64, Float64, Float64]:
-    """Return precision ``(T, R)``, final recall ``(T,)`` and scores ``(T, R)``."""
-    scores = np.concatenate([outcome.scores[:limit] for outcome in outcomes])
-    order = np.argsort(-scores, kind="stable")
-    scores = scores[order]
-    hit = np.concatenate([outcome.hit[:, :limit] for outcome in outcomes], axis=1)[:, order]
-    ignored = np.concatenate([outcome.ignored[:, :limit] for outcome in outcomes], axis=1)
-    counted = ~ignored[:, order]
-    positives = sum(outcome.positives for outcome in outcomes)
+class _Pool:
+    """The predictions of one category in all videos.
+
+    Attributes:
+        scores: ``(N,)``, video by video.
+        orders: For each limit, the predictions within it by descending score; equal scores stay in
+            the order of the videos.
+    """
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        sizes = [len(cell.scores) for cell in cells]
+        self.scores: Float64 = np.concatenate([np.zeros(0), *(cell.scores for cell in cells)])
+        self.areas: Float64 = np.concatenate([np.zeros(0), *(cell.areas for cell in cells)])
+        ranks = np.concatenate([np.zeros(0, np.int64), *map(np.arange, sizes)])
+        order = np.argsort(-self.scores, kind="stable")
+        self.orders = [order[ranks[order] < limit] for limit in LIMITS]
+        stops = np.cumsum(sizes).tolist()
+        # Few cells hold an object; in the others nothing can be hit.
+        self.members = [
+            (cell, slice(stop - size, stop))
+            for cell, size, stop in zip(cells, sizes, stops, strict=True)
+            if len(cell.gt_ids)
+        ]
+
+    def positives(self, area: tuple[float, float], occlusion: tuple[float, float]) -> int:
+        """Return the number of objects that count."""
+        return sum(
+            int((~_ignored_objects(cell, area, occlusion)).sum()) for cell, _ in self.members
+        )
+
+    def outcomes(
+        self, area: tuple[float, float], occlusion: tuple[float, float], official_bugs: bool
+    ) -> tuple[Bool, Bool]:
+        """Return ``(T, N)`` whether predictions hit an object and whether they are ignored."""
+        hit = np.zeros((len(IOU_THRESHOLDS), len(self.scores)), np.bool_)
+        ignored = np.empty_like(hit)
+        ignored[:] = (self.areas < area[0]) | (self.areas > area[1])
+        for cell, part in self.members:
+            found = outcome(cell, area, occlusion, official_bugs=official_bugs)
+            hit[:, part], ignored[:, part] = found.hit, found.ignored
+        return hit, ignored
+
+
+def _curve(
+    scores: Float64, hit: Bool, ignored: Bool, positives: int
+) -> tuple[Float64, Float64, Float64]:
+    """Return precision ``(T, R)``, final recall ``(T,)`` and scores ``(T, R)``.
+
+    Args:
+        scores: ``(N,)`` in descending order.
+        hit: ``(T, N)`` whether a prediction hits an object.
+        ignored: ``(T, N)`` whether it counts for nothing.
+        positives: Number of objects that count.
+    """
+    counted = ~ignored
     precision = np.zeros((len(hit), len(RECALL_POINTS)))
     reached = np.zeros((len(hit), len(RECALL_POINTS)))
     if not len(scores):
