@@ -202,9 +202,17 @@ def score(options: argparse.Namespace, errors: Console) -> int:
 def show_progress(console: Console) -> Iterator[Callable[[int], object]]:
     """Show the number of predictions done while it lasts, on a terminal only."""
     columns = SpinnerColumn(), TextColumn("{task.completed:.0f} predictions"), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as p:
-        task = p.add_task("", total=None)
-        yield lambda count: p.update(task, completed=count)
+    # Without a thread for refreshing, which would keep the evaluator from using two processes.
+    shown = Progress(
+        *columns,
+        console=console,
+        transient=True,
+        auto_refresh=False,
+        disable=not console.is_terminal,
+    )
+    with shown:
+        task = shown.add_task("", total=None)
+        yield lambda count: shown.update(task, completed=count, refresh=True)
 
 
 def report(result: EvaluationResult, errors: Console) -> None:

@@ -60,10 +60,11 @@ def add_file(
         workers = 1
     split = _split(path, workers)
     with _without_collector():
-        if split is None:
+        started = None if split is None else _start(evaluator, path, split)
+        if split is None or started is None:
             _add_part(evaluator, path, 0, None, progress)
             return
-        connection, process = _start(evaluator, path, split)
+        connection, process = started
         try:
             if _add_part(evaluator, path, 0, split, progress):
                 collected = _receive(connection)
@@ -90,8 +91,9 @@ def _split(path: Path, workers: int | None) -> int | None:
 
 
 def _can_fork() -> bool:
-    # Locks that other threads hold stay locked in a forked process.
-    return sys.platform == "linux" and threading.active_count() == 1
+    # Locks that other threads hold stay locked in a forked process, and daemons may not have any.
+    alone = threading.active_count() == 1 and not multiprocessing.current_process().daemon
+    return sys.platform == "linux" and alone
 
 
 @contextmanager
@@ -130,12 +132,18 @@ def _add_part(
 
 def _start(
     evaluator: VideoEvaluator, path: Path, start: int
-) -> tuple[Connection, multiprocessing.process.BaseProcess]:
+) -> tuple[Connection, multiprocessing.process.BaseProcess] | None:
+    """Start the other process; None if the system has no room for it."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(evaluator, path, start, theirs), daemon=True)
-    process.start()
-    theirs.close()
+    try:
+        process.start()
+    except OSError:
+        ours.close()
+        return None
+    finally:
+        theirs.close()
     return ours, process
 
 
