@@ -272,12 +272,8 @@ def _lengthen(words: Int64, codes: npt.NDArray[np.uint8], continued: Int64, befo
         active = active[widths[active] >= position]
     values -= highest
     places = continued[groups] - groups - before[groups]
-    upper = (places & 1).astype(np.bool_)
-    places >>= 1
-    # A word may get both of its halves here, so one after the other.
-    lower = ~upper
-    words[places[lower]] += values[lower]
-    words[places[upper]] += values[upper] << 32
+    # A word may get both of its halves here, so no plain addition at these indices.
+    np.add.at(words, places >> 1, values << (32 * (places & 1)))
     return True
 
 
