@@ -15,7 +15,7 @@ import numpy as np
 from visbench.evaluation.errors import InputError, Notes
 from visbench.evaluation.fields import Fields, shorten
 from visbench.evaluation.run_lengths import MAX_PIXELS
-from visbench.evaluation.streams import read_json
+from visbench.evaluation.streams import read_json_records
 from visbench.evaluation.tracks import BoxTrack, MaskTrack, mean_area, read_boxes, read_masks
 
 __all__ = [
@@ -162,9 +162,12 @@ def load_annotations(
     """
     if isinstance(annotations, Annotations):
         return annotations
-    content = annotations
+    content: Any = annotations
+    records: Iterable[Any] | None = None
     if not isinstance(annotations, Mapping):
-        source, content = str(annotations), read_json(Path(annotations))
+        # One object after the other: all at once take many times the memory of the file.
+        source = str(annotations)
+        content, records = read_json_records(Path(annotations), "annotations")
     if not isinstance(content, Mapping):
         raise InputError(source, "", "", "is no annotation file: its top level is no object")
     top = Fields(source, "", content)
@@ -174,7 +177,7 @@ def load_annotations(
         return Annotations(source, videos, categories, None)
     loaded = Annotations(source, videos, categories, [])
     reader = _TrackReader(loaded, masks, boxes, official_bugs)
-    for index, record in enumerate(top.list("annotations")):
+    for index, record in enumerate(top.list("annotations") if records is None else records):
         try:
             track = reader.read(index, record)
         except InputError as error:

@@ -20,7 +20,7 @@ import orjson
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.plain_masks import simplify
 
-__all__ = ["find_split", "iterate_records", "open_json", "parse", "read_json"]
+__all__ = ["find_split", "iterate_records", "open_json", "parse", "read_json", "read_json_records"]
 
 BLOCK_SIZE = 1 << 20
 MAX_RECORD = 1 << 28
@@ -95,7 +95,7 @@ def _member(path: Path, archive: zipfile.ZipFile) -> str:
     )
 
 
-def parse(text: bytes, path: str, place: str) -> Any:
+def parse(text: bytes | memoryview, path: str, place: str) -> Any:
     """Parse JSON; NaN and Infinity, which Python writes, are read so that they can be named.
 
     Raises:
@@ -105,7 +105,7 @@ def parse(text: bytes, path: str, place: str) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         try:
-            return json.loads(text)
+            return json.loads(bytes(text))
         except (ValueError, RecursionError):
             raise InputError(path, place, "", f"malformed JSON ({error})") from None
 
@@ -116,6 +116,63 @@ def read_json(path: Path) -> Any:
     Raises:
         InputError: The file cannot be read, is no JSON, or unpacks to hundreds of times its size.
     """
+    return parse(_read_text(path), str(path), "")
+
+
+def read_json_records(path: Path, field: str) -> tuple[Any, Iterator[Any] | None]:
+    """Read a JSON file whose top level is an object with one long list of objects.
+
+    Args:
+        path: A json, json.gz or zip file.
+        field: Name of the list.
+
+    Returns:
+        The content with an empty list, and the objects of the list, each parsed when it is asked
+        for. If there is no such list, the whole content and None.
+
+    Raises:
+        InputError: As :func:`read_json`.
+    """
+    text = _read_text(path)
+    cut = _cut_list(text, field.encode())
+    if cut is None:
+        return parse(text, str(path), ""), None
+    content, spans = cut
+    view = memoryview(text)
+    return content, (
+        parse(view[start:stop], str(path), f"{field}[{index}]")
+        for index, (start, stop) in enumerate(spans)
+    )
+
+
+def _cut_list(text: bytes, field: bytes) -> tuple[dict[str, Any], list[tuple[int, int]]] | None:
+    """Return the content with an empty list, and where the objects of the list are."""
+    opening = re.search(rb'"' + field + rb'"\s*:\s*\[', text)
+    if opening is None or text.count(b'"' + field + b'"') != 1:
+        return None
+    start = opening.end()
+    body = text[start:]
+    spans: list[tuple[int, int]] = []
+    position = 0
+    for first, stop in _object_spans(body):
+        if body[position:first].strip() != (b"," if spans else b""):
+            break
+        spans.append((start + first, start + stop))
+        position = stop
+    closing = re.compile(rb"\s*\]").match(body, position)
+    if closing is None:
+        return None
+    try:
+        content = orjson.loads(text[:start] + body[closing.end() - 1 :])
+    except orjson.JSONDecodeError:
+        return None
+    # So the list was where it seemed to be, not in another object.
+    if not isinstance(content, dict) or content.get(field.decode()) != []:
+        return None
+    return content, spans
+
+
+def _read_text(path: Path) -> bytes:
     packed = path.stat().st_size if path.is_file() else 0
     limit = max(MIN_SUSPICIOUS_SIZE, MAX_RATIO * packed)
     with open_json(path) as file:
@@ -128,7 +185,7 @@ def read_json(path: Path) -> Any:
             f"unpacks to more than {MAX_RATIO} times its size of {packed} bytes",
             "Unpack it yourself if it is meant to",
         )
-    return parse(text.removeprefix(b"\xef\xbb\xbf"), str(path), "")
+    return text.removeprefix(b"\xef\xbb\xbf")
 
 
 def iterate_records(
