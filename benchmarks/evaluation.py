@@ -74,7 +74,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--objects", type=float, help="mean number in a video")
     parser.add_argument("--predictions", type=int, help="number in each video")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--side", choices=("official", "stages", "visbench"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--side", choices=("official", "stages", "visbench"), help=argparse.SUPPRESS
+    )
     parser.add_argument("files", nargs="*", help=argparse.SUPPRESS)
     options = parser.parse_args()
     for name, value in PRESETS[options.size].items():
@@ -219,7 +221,7 @@ def run_official(annotations: str, results: str) -> dict[str, Any]:
         stages.done("results: parse")
         return content
 
-    api.json = SimpleNamespace(load=load)
+    vars(api)["json"] = SimpleNamespace(load=load)
     found = truth.loadRes(results)
     stages.done("results: check and measure")
     evaluation = evaluator.YTVISeval(truth, found, "segm")

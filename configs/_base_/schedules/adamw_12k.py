@@ -9,7 +9,12 @@ optim_wrapper = dict(
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=500),
     dict(
-        type="MultiStepLR", by_epoch=False, begin=0, end=12_000, milestones=[8_000, 11_000], gamma=0.1
+        type="MultiStepLR",
+        by_epoch=False,
+        begin=0,
+        end=12_000,
+        milestones=[8_000, 11_000],
+        gamma=0.1,
     ),
 ]
 default_hooks = dict(checkpoint=dict(interval=2_000))
