@@ -6,30 +6,24 @@ Names below are loaded on first use: opening a source needs neither torch nor MM
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from visbench.lazy import lazy_names
 
 _ORIGINS = {
-    "CameraSource": "visbench.apis.sources",
-    "FolderSource": "visbench.apis.sources",
-    "ImageSource": "visbench.apis.sources",
-    "InputError": "visbench.apis.sources",
-    "VideoFileSource": "visbench.apis.sources",
-    "VideoStream": "visbench.apis.inference",
-    "dataset_meta": "visbench.apis.inference",
-    "inference_transforms": "visbench.apis.inference",
-    "init_model": "visbench.apis.inference",
-    "open_source": "visbench.apis.sources",
-    "results_records": "visbench.apis.results",
-    "stream": "visbench.apis.inference",
-    "write_results": "visbench.apis.results",
+    "CameraSource": "sources",
+    "FolderSource": "sources",
+    "ImageSource": "sources",
+    "InputError": "sources",
+    "VideoFileSource": "sources",
+    "VideoStream": "inference",
+    "dataset_meta": "inference",
+    "inference_transforms": "inference",
+    "init_model": "inference",
+    "open_source": "sources",
+    "results_records": "results",
+    "stream": "inference",
+    "write_results": "results",
 }
 
 __all__ = sorted(_ORIGINS)
 
-
-def __getattr__(name: str) -> Any:
-    """Load a public name from the module that defines it."""
-    if name not in _ORIGINS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_ORIGINS[name]), name)
+__getattr__ = lazy_names(__name__, _ORIGINS)

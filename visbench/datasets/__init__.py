@@ -7,10 +7,9 @@ need numpy and OpenCV only, start without MMDetection.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from visbench.lazy import lazy_names
 
-_HOMES = {
+_ORIGINS = {
     "ClipBroadcaster": "transforms",
     "Draw": "draws",
     "EndOfVideo": "frame_source",
@@ -34,12 +33,6 @@ _HOMES = {
     "seeded_generators": "draws",
 }
 
+__all__ = sorted(_ORIGINS)
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+__getattr__ = lazy_names(__name__, _ORIGINS)
