@@ -134,6 +134,7 @@ def test_objects_without_pixels_are_ignored(
         {"criterion": {"tcm_stage_mode": "last"}},
         {"criterion": {"dedup_beta": 0.0}},
         {"criterion": {"dedup_negatives": 2}},
+        {"criterion": {"still_weight": 1.0}},
         {"mask_loss_stages": "last"},
         {"rel_coord_norm": "fixed:8"},
         {"rel_coord_norm": "none"},

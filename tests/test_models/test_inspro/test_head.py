@@ -28,7 +28,7 @@ def make_head(**fields: object) -> InsProHead:
 
 
 def output(boxes: torch.Tensor, value: float = 1.0) -> StageOutput:
-    return StageOutput(torch.zeros(1, 4, 2), boxes[None], torch.full((1, 4, 8), value))
+    return StageOutput(torch.zeros(1, 4, 2), boxes[None], torch.full((1, 4, 8), value), boxes[None])
 
 
 @pytest.mark.parametrize("eps_dim", [1, 5])
@@ -111,7 +111,7 @@ def test_handed_proposals_are_detached_and_queries_are_not() -> None:
     head = make_head()
     boxes = (torch.rand(4, 4).sort().values * 50).requires_grad_()
     features = torch.randn(1, 4, 8, requires_grad=True)
-    stage = StageOutput(torch.zeros(1, 4, 2), boxes[None], features)
+    stage = StageOutput(torch.zeros(1, 4, 2), boxes[None], features, boxes[None])
     carry = head.hand_over(stage, head.start(1), WHWH)
     assert not carry.proposals.requires_grad
     assert carry.queries.requires_grad

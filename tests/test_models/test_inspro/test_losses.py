@@ -13,7 +13,9 @@ from visbench.models.inspro.losses import (
     mask_focal_loss,
     match_cost,
     nearest_negatives,
+    still_loss,
 )
+from visbench.models.inspro.stage import StageOutput
 
 
 @st.composite
@@ -124,3 +126,20 @@ def test_weights_scale_the_losses() -> None:
     two = InsProCriterion(dice_weight=2, mask_weight=3).mask_losses(logits, truth, weight)
     torch.testing.assert_close(two["loss_dice"], 2 * one["loss_dice"])
     torch.testing.assert_close(two["loss_mask"], 3 * one["loss_mask"])
+
+
+def test_still_loss_is_the_mean_motion_of_unmatched_boxes() -> None:
+    sources = torch.rand(2, 3, 4, 4) * 50
+    boxes = (sources + torch.tensor([1.0, 2, 3, 4])).requires_grad_()
+    output = StageOutput(boxes, boxes, boxes, sources)
+    matched = torch.zeros(2, 3, 4, dtype=torch.bool)
+    matched[0, 1, 2:] = True
+    whwh = torch.tensor([[96.0, 64, 96, 64]]).expand(3, 4)
+    loss = still_loss(output, matched, whwh)
+    moved = 1 / 96 + 2 / 64 + 3 / 96 + 4 / 64
+    expected = torch.full((2, 3), moved)
+    expected[0, 1] = moved / 2
+    torch.testing.assert_close(loss, expected)
+    (gradient,) = torch.autograd.grad(loss.sum(), boxes)
+    assert not gradient[matched].any()
+    assert gradient[~matched].all()

@@ -30,13 +30,13 @@ def whole_frame_boxes(number: int) -> Tensor:
 
 
 def grid_boxes(number: int) -> Tensor:
-    """Return ``(number, 4)`` normalised boxes (centre, size), two cells of a grid wide and high."""
+    """Return ``(number, 4)`` normalised boxes (centre, size), the cells of a grid."""
     columns = math.ceil(math.sqrt(number))
     rows = math.ceil(number / columns)
     cell = torch.tensor([1 / columns, 1 / rows])
     index = torch.arange(number)
     centres = (torch.stack([index % columns, index // columns], dim=1) + 0.5) * cell
-    return torch.cat([centres, (2 * cell).clamp(max=1).expand(number, 2)], dim=1)
+    return torch.cat([centres, cell.expand(number, 2)], dim=1)
 
 
 START_BOXES = {"frame": whole_frame_boxes, "grid": grid_boxes}

@@ -144,6 +144,21 @@ def box_deduplication_loss(
     return hinge.sum(dim=1) / num_negatives
 
 
+def still_loss(outputs: StageOutput, matched: Tensor, whwh: Tensor) -> Tensor:
+    """Return how far the boxes of unmatched slots move; not in the paper.
+
+    Args:
+        outputs: ``(M, F, N, ...)``.
+        matched: ``(M, F, N)`` booleans.
+        whwh: ``(F, 4)`` width, height, width, height of the frames.
+
+    Returns:
+        ``(M, F)``: L1 distance divided by the frame's size, the mean over all slots.
+    """
+    distance = ((outputs.boxes.float() - outputs.sources) / whwh[:, None]).abs().sum(-1)
+    return distance.masked_fill(matched, 0.0).mean(-1)
+
+
 def dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Return CondInst's Dice loss of every object.
 
@@ -184,6 +199,9 @@ class InsProCriterion(nn.Module):
         dedup_weight: Weight of the box deduplication loss.
         dice_weight: Weight of the Dice loss.
         mask_weight: Weight of the focal loss on mask pixels.
+        still_weight: Weight of the loss that keeps boxes of unmatched slots where they are; 0, as
+            in the paper, leaves it out. Nothing else supervises these boxes, so a short training
+            lets them drift a little in every frame until none is left to take a new object.
     """
 
     def __init__(
@@ -199,6 +217,7 @@ class InsProCriterion(nn.Module):
         dedup_weight: float = 1.0,
         dice_weight: float = 5.0,
         mask_weight: float = 5.0,
+        still_weight: float = 0.0,
     ) -> None:
         super().__init__()
         if dedup_negatives < 1 or dedup_beta < 0:
@@ -220,6 +239,7 @@ class InsProCriterion(nn.Module):
             "loss_dedup": dedup_weight,
             "loss_dice": dice_weight,
             "loss_mask": mask_weight,
+            "loss_still": still_weight,
         }
 
     def match(self, outputs: StageOutput, targets: ClipTargets) -> Tensor:
@@ -277,7 +297,11 @@ class InsProCriterion(nn.Module):
             self.dedup_negatives,
             self.dedup_beta,
         )
+        losses = {}
+        if self.weights["loss_still"]:
+            losses["loss_still"] = still_loss(outputs, matched, targets.whwh).sum() / len(per_frame)
         return self._weighted(
+            **losses,
             loss_cls=(classification_loss(outputs.logits, one_hot) * per_frame).sum(),
             loss_l1=(l1_loss(boxes, truth, targets.whwh[frame]) * weight).sum(),
             loss_giou=(giou_loss(boxes, truth) * weight).sum(),

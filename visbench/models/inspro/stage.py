@@ -23,11 +23,13 @@ class StageOutput(NamedTuple):
         logits: ``(..., N, K)`` class logits.
         boxes: ``(..., N, 4)`` xyxy in pixels of the resized frame.
         features: ``(..., N, C)`` object features o.
+        sources: ``(..., N, 4)`` boxes that the stage started from, without gradient.
     """
 
     logits: Tensor
     boxes: Tensor
     features: Tensor
+    sources: Tensor
 
 
 def decode_boxes(boxes: Tensor, deltas: Tensor) -> Tensor:
@@ -158,7 +160,7 @@ class InsProStage(BaseModule):
             boxes: ``(B, N, 4)`` xyxy in pixels.
         """
         logits, deltas, features, _ = self.interaction(roi_features, queries)
-        return StageOutput(logits, decode_boxes(boxes, deltas), features)
+        return StageOutput(logits, decode_boxes(boxes, deltas), features, boxes.detach())
 
 
 def _controller(channels: int, outputs: int, layers: int) -> nn.Sequential:

@@ -416,7 +416,8 @@ def _match_cost(golden: GoldenCase) -> Results:
             _tensor(golden, f"{frame}_{name}") for name in ("logits", "boxes", "labels", "gt")
         )
         count, whwh = len(labels), _tensor(golden, "whwh").float()
-        output = StageOutput(logits[None, None], boxes[None, None], logits[None, None])
+        logits_, boxes_ = logits[None, None], boxes[None, None]
+        output = StageOutput(logits_, boxes_, features=logits_, sources=boxes_)
         targets = ClipTargets(
             num_clips=1,
             whwh=whwh[None],
