@@ -192,9 +192,10 @@ def _our_name(name: str) -> str:
     raise GoldenError(f"weight_keys.json: no layer of ours for {name!r}")
 
 
-def _head(golden: GoldenCase, num_queries: int, **options: Any) -> InsProHead:
+def _head(
+    golden: GoldenCase, num_queries: int, weights: dict[str, Tensor], **options: Any
+) -> InsProHead:
     """Build and fill a head; its mask generators, which no case uses, keep their start."""
-    weights = _weights(golden)
     if not any(name.startswith("head_series.") for name in weights):
         weights = {f"head_series.0.{name}": value for name, value in weights.items()}
     ours = {}
@@ -235,7 +236,7 @@ def _head(golden: GoldenCase, num_queries: int, **options: Any) -> InsProHead:
 def _head_stage(golden: GoldenCase) -> Results:
     queries, boxes = _tensor(golden, "queries"), _tensor(golden, "boxes")
     batch, slots, channels = queries.shape
-    head = _head(golden, slots)
+    head = _head(golden, slots, _weights(golden))
     seen: Results = {}
     stage = head.stages[0].interaction
     for name, module in (
@@ -264,7 +265,7 @@ def _box_decode(golden: GoldenCase) -> Results:
 
 def _head_six_stages(golden: GoldenCase) -> Results:
     slots, channels = golden["init_queries"].shape
-    head = _head(golden, slots)
+    head = _head(golden, slots, _weights(golden))
     features = _features(golden, "head_six_stages", 1, channels)
     outputs = head(features, _whwh(golden), num_clips=1)
     return {
@@ -285,17 +286,20 @@ RUNS = {
 
 def _clip_propagation(golden: GoldenCase) -> Results:
     results: Results = {}
+    weights = _weights(golden)
     for run, options in RUNS.items():
-        for name, frames in _propagate(golden, options).items():
+        for name, frames in _propagate(golden, weights, options).items():
             if f"{run}_{name}" in golden.arrays:
                 stored = golden[f"{run}_{name}"]
                 results[f"{run}_{name}"] = torch.stack(frames)[:, : stored.shape[1]]
     return results
 
 
-def _propagate(golden: GoldenCase, options: dict[str, Any]) -> dict[str, list[Tensor]]:
+def _propagate(
+    golden: GoldenCase, weights: dict[str, Tensor], options: dict[str, Any]
+) -> dict[str, list[Tensor]]:
     slots, channels = golden["init_queries"].shape
-    head = _head(golden, slots, **{"bank_size": int(golden["bank_size"]), **options})
+    head = _head(golden, slots, weights, **{"bank_size": int(golden["bank_size"]), **options})
     head.intra_query.epsilon.weight.data = _tensor(golden, "eps_weight")
     whwh, carry = _whwh(golden), head.start(1)
     frames: dict[str, list[Tensor]] = {
