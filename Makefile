@@ -19,7 +19,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	  { echo "The venv module of Python is missing; on Debian: apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --progress-bar on -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --progress-bar on -c constraints.txt -e '.[dev,report]'
 	@# Dependencies bring both builds of OpenCV; the headless one needs no graphics libraries, so it comes last.
 	$(BIN)/python -m pip install --quiet --force-reinstall --no-deps -c constraints.txt opencv-python-headless
 	@touch $@
