@@ -2,6 +2,7 @@
 # Half-width ResNet-18 with GroupNorm, three pyramid levels of 64 channels, anchors of 20 to 50 pixels.
 _base_ = ["../_base_/datasets/moving_shapes.py", "../_base_/default_runtime.py"]
 
+method_name = "MaskTrack R-CNN"
 num_classes = 8
 channels = 64
 _strides = [4, 8, 16]
@@ -19,17 +20,16 @@ _roi_assigner = dict(
     ignore_iof_thr=-1,
 )
 _roi_sampler = dict(
-    type="mmdet.RandomSampler", num=32, pos_fraction=0.5, neg_pos_ub=-1, add_gt_as_proposals=True
+    type="mmdet.RandomSampler", num=24, pos_fraction=0.34, neg_pos_ub=-1, add_gt_as_proposals=True
 )
 
 
 def _roi_extractor(size):
     return dict(
         type="mmdet.SingleRoIExtractor",
-        roi_layer=dict(type="RoIAlign", output_size=size, sampling_ratio=2),
+        roi_layer=dict(type="RoIAlign", output_size=size, sampling_ratio=1),
         out_channels=channels,
-        featmap_strides=[4, 8],
-        finest_scale=32,
+        featmap_strides=[4],
     )
 
 
@@ -51,6 +51,8 @@ model = dict(
             out_indices=(0, 1, 2),
             norm_cfg=_norm,
             norm_eval=False,
+            # Blocks that start as identities learn too little in a few hundred steps.
+            zero_init_residual=False,
         ),
         neck=dict(
             type="mmdet.FPN",
@@ -62,7 +64,7 @@ model = dict(
         rpn_head=dict(
             type="mmdet.RPNHead",
             in_channels=channels,
-            feat_channels=channels,
+            feat_channels=32,
             anchor_generator=dict(
                 type="mmdet.AnchorGenerator",
                 scales=[1.0],
@@ -97,7 +99,7 @@ model = dict(
                 type="mmdet.FCNMaskHead",
                 num_convs=2,
                 in_channels=channels,
-                conv_out_channels=channels,
+                conv_out_channels=32,
                 norm_cfg=_norm,
                 num_classes=num_classes,
                 class_agnostic=True,
@@ -138,7 +140,8 @@ model = dict(
             rpn=_proposals,
             rcnn=dict(
                 score_thr=0.05,
-                nms=dict(type="nms", iou_threshold=0.5),
+                # One class per box; the class of a track is decided over all of its frames.
+                nms=dict(type="nms", iou_threshold=0.5, class_agnostic=True),
                 max_per_img=8,
                 mask_thr_binary=0.5,
             ),
@@ -148,23 +151,25 @@ model = dict(
         type="mmdet.RoITrackHead",
         roi_extractor=_roi_extractor(7),
         embed_head=dict(
-            type="mmdet.RoIEmbedHead",
+            type="visbench.SignedRoIEmbedHead",
             num_fcs=2,
+            with_avg_pool=True,
             roi_feat_size=7,
             in_channels=channels,
             fc_out_channels=128,
+            loss_match=dict(type="mmdet.CrossEntropyLoss", use_sigmoid=False, loss_weight=0.05),
         ),
         train_cfg=dict(assigner=_roi_assigner, sampler=_roi_sampler, pos_weight=-1, debug=False),
     ),
     tracker=dict(
         type="mmdet.MaskTrackRCNNTracker",
-        match_weights=dict(det_score=1.0, iou=2.0, det_label=10.0),
+        match_weights=dict(det_score=1.0, iou=5.0, det_label=2.0),
         num_frames_retain=20,
     ),
 )
 
 train_dataloader = dict(
-    batch_size=4,
+    batch_size=2,
     dataset=dict(
         clip=dict(
             _delete_=True, type="visbench.SampleKeyReference", num_references=1, frame_range=10
@@ -172,23 +177,24 @@ train_dataloader = dict(
     ),
 )
 
-max_iters = 600
+max_iters = 1800
+warm_up = 50
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=2e-3, weight_decay=0.05),
+    optimizer=dict(type="AdamW", lr=8e-4, weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
     clip_grad=dict(max_norm=5.0),
 )
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=warm_up),
     dict(
         type="CosineAnnealingLR",
         by_epoch=False,
-        begin=50,
+        begin=warm_up,
         end=max_iters,
-        T_max=max_iters - 50,
-        eta_min=2e-5,
+        T_max=max_iters - warm_up,
+        eta_min=8e-6,
     ),
 ]
 default_hooks = dict(checkpoint=dict(interval=max_iters))
