@@ -163,7 +163,7 @@ model = dict(
     ),
     tracker=dict(
         type="mmdet.MaskTrackRCNNTracker",
-        match_weights=dict(det_score=1.0, iou=5.0, det_label=3.0),
+        match_weights=dict(det_score=1.0, iou=5.0, det_label=2.0),
         num_frames_retain=20,
     ),
 )

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -121,3 +122,22 @@ def test_wrong_arguments_are_one_error_line(
     assert error.startswith("error: ")
     assert len(error.strip().splitlines()) == 1
     assert not (tmp_path / "out.mp4").exists()
+
+
+class _Gadget:
+    def __reduce__(self) -> tuple:
+        return os.mkdir, ("planted",)
+
+
+def test_a_checkpoint_with_code_is_refused(
+    tmp_path: Path,
+    words: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    planted = write_checkpoint(tmp_path / "planted.pth", gadget=_Gadget())
+    source = write_folder(tmp_path / "in")
+    assert demo([words[0], str(planted), str(source), "--out", "out.mp4"]) == 2
+    assert "refused" in capsys.readouterr().err
+    assert not (tmp_path / "planted").exists()
