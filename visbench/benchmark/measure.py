@@ -26,10 +26,14 @@ def gflops_per_frame(model: Any, frame: Any) -> float:
         Operations in 10^9, see ``visbench.benchmark.tables.FLOPS_NOTE``.
     """
     training = model.training
-    model.eval()
+    # The counter hooks the gradients of module inputs, which fails for views of parameters.
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.eval().requires_grad_(False)
     try:
         with FlopCounterMode(display=False) as counter:
             model.forward_frames(model.prepare(frame).image[None])
     finally:
         model.train(training)
+        for parameter in trainable:
+            parameter.requires_grad_(True)
     return float(counter.get_total_flops()) / 1e9
