@@ -241,7 +241,8 @@ def predict_video(
     num_classes = scores.shape[1]
     order = scores.flatten().argsort(descending=True, stable=True)[:top_k].tolist()
     pairs = [divmod(index, num_classes) for index in order]
-    pairs = [(slot, label) for slot, label in pairs if slot in set(emitted)]
+    known = set(emitted)
+    pairs = [(slot, label) for slot, label in pairs if slot in known]
     slots = list(dict.fromkeys(slot for slot, _ in pairs))
     predictions = [
         Prediction(slots.index(slot), label, float(scores[slot, label])) for slot, label in pairs
