@@ -142,7 +142,8 @@ def test_divisors_follow_the_level_of_the_box() -> None:
 
 
 def test_mask_parameters_use_the_generator_of_the_stage() -> None:
-    head = InsProHead(2, 4, num_stages=3, channels=8, stage={"num_heads": 2, "roi_size": 2})
+    sizes = {"num_heads": 2, "roi_size": 2}
+    head = InsProHead(2, 4, num_stages=3, channels=8, stage=sizes, mask_head={})
     features, stage = torch.randn(4, 8), torch.tensor([0, 0, 2, 2])
     ours = head.mask_parameters(features, stage)
     expected = torch.cat(

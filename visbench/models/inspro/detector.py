@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from mmdet.models.dense_heads.condinst_head import MaskFeatModule
 from mmdet.structures import TrackDataSample
 from torch import Tensor
 
@@ -21,19 +20,15 @@ from visbench.models.inspro.association import (
     video_scores,
 )
 from visbench.models.inspro.head import Carry, InsProHead
-from visbench.models.inspro.stage import StageOutput
+from visbench.models.inspro.masks import build_mask_branch
 from visbench.models.inspro.targets import clip_targets
-from visbench.models.layers import boxes_to_original, masks_at_original_size
-from visbench.models.layers.dynamic_masks import upsample_logits
+from visbench.models.layers import boxes_to_original
 from visbench.models.state import VideoState
 from visbench.registry import MODELS
-from visbench.structures import Frame, FrameInstances, VideoInfo, VideoTracks, encode_masks
-
-LOGIT_UPSAMPLING = 2
-"""Masks are supervised and turned into probabilities at half the stride of the mask features."""
+from visbench.structures import Frame, FrameInstances, VideoInfo, VideoTracks
 
 DECODED_PER_PREDICTION = 3
-"""Masks are decoded for this many slots per reported prediction."""
+"""So many slots are emitted, and their masks decoded, per reported prediction."""
 
 
 @dataclass
@@ -68,6 +63,7 @@ class InsPro(OnlineVISModel):
         head: Config of an :class:`InsProHead`.
         mask_branch: Arguments of MMDetection's ``MaskFeatModule``; ``norm_cfg`` chooses the
             normalisation, its ``mask_stride`` and ``out_channels`` size the dynamic mask network.
+            None for a model that reports boxes only (InsPro-VID).
         criterion: Config of an :class:`InsProCriterion`.
         test_cfg: ``top_k`` (reported (slot, class) pairs, 10), ``score_reduce`` (``mean_all``,
             ``mean_present`` or ``max``), ``frame_score_thr`` (no mask in frames in which the
@@ -84,7 +80,7 @@ class InsPro(OnlineVISModel):
         backbone: dict,
         neck: dict,
         head: dict,
-        mask_branch: dict,
+        mask_branch: dict | None,
         criterion: dict | None = None,
         test_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
@@ -93,13 +89,8 @@ class InsPro(OnlineVISModel):
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)
-        self.mask_branch = MaskFeatModule(**mask_branch)
-        mask_head = {
-            "in_channels": self.mask_branch.out_channels,
-            "stride": self.mask_branch.mask_stride,
-            **head.get("mask_head", {}),
-        }
-        self.head: InsProHead = MODELS.build({**head, "mask_head": mask_head})
+        self.mask_branch = build_mask_branch(mask_branch)
+        self.head: InsProHead = MODELS.build(self.mask_branch.head_config(head))
         self.criterion = MODELS.build(criterion or {"type": "visbench.InsProCriterion"})
         self.test_cfg = _check_test_cfg(test_cfg or {})
 
@@ -115,8 +106,8 @@ class InsPro(OnlineVISModel):
         reason = ", ".join(text for text, applies in reasons.items() if applies)
         return {"head.intra_query.epsilon.weight": reason} if reason else {}
 
-    def extract(self, images: Tensor) -> tuple[Sequence[Tensor], Tensor]:
-        """Return the pyramid and the mask features of frames ``(F, 3, H, W)``."""
+    def extract(self, images: Tensor) -> tuple[Sequence[Tensor], Any]:
+        """Return the pyramid of frames ``(F, 3, H, W)`` and what the mask branch makes of it."""
         features = self.neck(self.backbone(images))
         return features, self.mask_branch(features)
 
@@ -128,32 +119,19 @@ class InsPro(OnlineVISModel):
             data_samples: B samples of T frames with ``gt_instances``.
 
         Returns:
-            ``loss_cls``, ``loss_l1``, ``loss_giou``, ``loss_dedup``, ``loss_dice``, ``loss_mask``.
+            ``loss_cls``, ``loss_l1``, ``loss_giou``, ``loss_dedup``; with a mask branch also
+            ``loss_dice`` and ``loss_mask``.
         """
         features, mask_features = self.extract(inputs.transpose(0, 1).flatten(0, 1))
-        stride = self.head.mask_head.stride // LOGIT_UPSAMPLING
-        targets = clip_targets(data_samples, stride, inputs.device)
+        targets = clip_targets(data_samples, self.mask_branch.target_stride, inputs.device)
         outputs = self.head(features, targets.whwh, len(inputs))
         slots = self.criterion.match(outputs, targets)
-        losses = self.criterion.box_losses(outputs, targets, slots)
-        supervised = torch.zeros_like(slots, dtype=torch.bool)
-        supervised[self.head.mask_stages] = True
-        stage, index = ((slots >= 0) & supervised).nonzero(as_tuple=True)
-        frame, slot = targets.frame[index], slots[stage, index]
-        logits = self.head.mask_logits(
-            mask_features,
-            outputs.features[stage, frame, slot],
-            outputs.boxes[stage, frame, slot],
-            frame,
-            stage,
-        )
-        weight = self.criterion.frame_weights(targets)[frame]
-        if len(index) == 0:
-            # Distributed training wants every parameter in the graph of every process.
-            zero = (mask_features.sum() + logits.sum()) * 0
-            return {**losses, "loss_dice": zero, "loss_mask": zero}
-        logits = upsample_logits(logits, LOGIT_UPSAMPLING)
-        return {**losses, **self.criterion.mask_losses(logits, targets.masks[index], weight)}
+        return {
+            **self.criterion.box_losses(outputs, targets, slots),
+            **self.mask_branch.losses(
+                mask_features, outputs, targets, slots, self.head, self.criterion
+            ),
+        }
 
     def start(self, video: VideoInfo) -> InsProState:
         """Return the learned pairs, an empty bank and no scores."""
@@ -171,8 +149,8 @@ class InsPro(OnlineVISModel):
     def step(self, frame: Frame, state: InsProState) -> FrameInstances:
         """Process the next prepared frame; ids of the instances are slots.
 
-        Masks are decoded for the slots whose running score is among the best
-        ``3 * top_k``; a slot that joins them later has no mask before.
+        Emitted are the slots whose running score is among the best ``3 * top_k``; a slot that
+        joins them later has neither mask nor box before.
         """
         features, mask_features = self.extract(frame.image[None])
         height, width = frame.valid_size
@@ -190,13 +168,8 @@ class InsPro(OnlineVISModel):
             self.test_cfg["score_reduce"],
         )
         slots, labels, scores = self._emitted(state, probabilities)
-        logits = self._decode(mask_features, output, slots)
-        masks = masks_at_original_size(
-            logits,
-            self.head.mask_head.stride // LOGIT_UPSAMPLING,
-            frame.valid_size,
-            frame.original_size,
-            self.test_cfg["mask_thr"],
+        masks = self.mask_branch.encode(
+            mask_features, output, slots, self.head, frame, self.test_cfg["mask_thr"]
         )
         reported = self.head.reported_boxes(output.boxes, whwh)[0, slots].float()
         instances = FrameInstances(
@@ -204,7 +177,7 @@ class InsPro(OnlineVISModel):
             labels,
             scores,
             boxes_to_original(reported, frame.scale_factor),
-            encode_masks(masks),
+            masks,
         )
         state.recorder.add(frame.index, instances)
         return instances
@@ -223,8 +196,8 @@ class InsPro(OnlineVISModel):
             images: ``(F, 3, H, W)`` normalised frames.
 
         Returns:
-            ``logits (F, N, K)``, ``boxes (F, N, 4)``, and ``masks (F * n, h, w)``: logits of the
-            ``n = min(N, 3 * top_k)`` best slots of each frame.
+            ``logits (F, N, K)``, ``boxes (F, N, 4)`` and, with a mask branch, ``masks
+            (F * n, h, w)``: logits of the ``n = min(N, 3 * top_k)`` best slots of each frame.
         """
         features, mask_features = self.extract(images)
         height, width = images.shape[-2:]
@@ -234,14 +207,8 @@ class InsPro(OnlineVISModel):
         output = self.head.forward_frame(features, carry.queries, boxes, whwh)[-1]
         number = min(self.head.num_queries, DECODED_PER_PREDICTION * self.test_cfg["top_k"])
         slots = torch.stack([best_slots(logits, number) for logits in output.logits])
-        frames = torch.arange(len(images), device=images.device).repeat_interleave(number)
-        masks = self.head.mask_logits(
-            mask_features,
-            output.features[frames, slots.flatten()],
-            output.boxes[frames, slots.flatten()],
-            frames,
-        )
-        return {"logits": output.logits, "boxes": output.boxes, "masks": masks}
+        masks = self.mask_branch.raw(mask_features, output, slots, self.head)
+        return {"logits": output.logits, "boxes": output.boxes, **masks}
 
     def _emitted(self, state: InsProState, probabilities: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return slots, labels and frame scores of what is emitted in a frame."""
@@ -251,16 +218,6 @@ class InsPro(OnlineVISModel):
         scores = probabilities[slots, labels]
         present = scores >= self.test_cfg["frame_score_thr"]
         return slots[present], labels[present], scores[present]
-
-    def _decode(self, mask_features: Tensor, output: StageOutput, slots: Tensor) -> Tensor:
-        """Return mask logits ``(n, h, w)`` of slots of a single frame."""
-        logits = self.head.mask_logits(
-            mask_features,
-            output.features[0, slots],
-            output.boxes[0, slots],
-            torch.zeros_like(slots),
-        )
-        return upsample_logits(logits, LOGIT_UPSAMPLING)
 
 
 def _check_test_cfg(given: dict) -> dict[str, Any]:

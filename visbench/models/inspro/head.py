@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +19,11 @@ from visbench.models.layers import DynamicMaskHead, box_centres, clip_boxes
 from visbench.registry import MODELS
 
 CLIP_MODES = ("handover", "all_stages", "none")
-MASK_STAGES = ("all", "last")
+MASK_STAGES: dict[str, Callable[[int], list[int]]] = {
+    "all": lambda number: list(range(number)),
+    "last": lambda number: [number - 1],
+}
+"""Which of so many stages generate masks."""
 CONDINST_RANGE = 64 / 56
 """CondInst's smallest divisor of relative coordinates over the finest scale of RoI levels."""
 
@@ -123,7 +127,7 @@ class InsProHead(BaseModule):
             if value < 1:
                 raise ValueError(f"{name}={value} must be at least 1")
         _check_mode("clip_proposals", clip_proposals, CLIP_MODES)
-        _check_mode("mask_loss_stages", mask_loss_stages, MASK_STAGES)
+        _check_mode("mask_loss_stages", mask_loss_stages, list(MASK_STAGES))
         _check_mode("start_boxes", start_boxes, list(START_BOXES))
         self.num_classes = num_classes
         self.num_queries = num_queries
@@ -138,19 +142,16 @@ class InsProHead(BaseModule):
         self.init_queries = nn.Embedding(num_queries, channels)
         self.init_proposals = nn.Embedding(num_queries, 4)
         self.intra_query = IntraQueryAttention(channels, eps_dim)
-        self.mask_head = DynamicMaskHead(**(mask_head or {}))
-        self.mask_stages = [
-            index
-            for index in range(num_stages)
-            if mask_loss_stages == "all" or index == num_stages - 1
-        ]
+        self.mask_head = None if mask_head is None else DynamicMaskHead(**mask_head)
+        self.mask_stages = [] if mask_head is None else MASK_STAGES[mask_loss_stages](num_stages)
+        mask_parameters = 0 if self.mask_head is None else self.mask_head.num_parameters
         sizes = {"roi_size": 7, **(stage or {})}
         self.stages = ModuleList(
             InsProStage(
                 num_classes,
                 channels,
                 **sizes,
-                mask_parameters=self.mask_head.num_parameters if index in self.mask_stages else 0,
+                mask_parameters=mask_parameters if index in self.mask_stages else 0,
             )
             for index in range(num_stages)
         )
@@ -303,6 +304,7 @@ class InsProHead(BaseModule):
         """
         if stage is None:
             stage = torch.full_like(frame, len(self.stages) - 1)
+        assert self.mask_head is not None, "mask_head=None: this head makes no masks"
         boxes = boxes.detach()
         return self.mask_head(
             mask_features,

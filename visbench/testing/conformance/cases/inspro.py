@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""InsPro of width 16."""
+"""InsPro of width 16, with masks and with boxes only."""
 
 from __future__ import annotations
 
@@ -60,3 +60,9 @@ MODEL: dict[str, Any] = {
 }
 
 CASE = ConformanceCase(name="InsPro", model=MODEL, silence=_find_nothing, clip_length=3)
+BOXES_CASE = ConformanceCase(
+    name="InsPro, boxes only",
+    model={**MODEL, "mask_branch": None},
+    silence=_find_nothing,
+    clip_length=3,
+)
