@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -289,7 +290,7 @@ def test_progress_sees_every_record(tiny_youtube_vis: Path) -> None:
         ('{"videos": [], "categories": []}', "field 'videos' is empty"),
         (
             '{"videos": [{"id": 1}], "categories": [], "images": [{"video_id": 1}]}',
-            "per-frame form is inconsistent: no record or field 'frame_id'",
+            r"images\[0\]: field 'id': is missing",
         ),
     ],
 )
@@ -311,3 +312,21 @@ def test_defect_is_a_plain_record() -> None:
         "field": "length",
         "problem": "7",
     }
+
+
+def test_boxes_alone_are_sound_and_folders_are_refused(
+    tiny_youtube_vis: Path, tmp_path: Path
+) -> None:
+    path = tiny_youtube_vis / "annotations" / "youtube_vis_2019_train.json"
+    data = json.loads(path.read_text())
+    for annotation in data["annotations"]:
+        del annotation["segmentation"]
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps(data))
+    assert check_dataset(boxes, tiny_youtube_vis / "train" / "JPEGImages") == []
+    data["annotations"][0]["bbox"][2] = -3
+    boxes.write_text(json.dumps(data))
+    (defect,) = check_dataset(boxes)
+    assert defect.field == "bboxes" and "has no width" in defect.problem
+    with pytest.raises(IsADirectoryError, match=r"is a folder.*tools/convert_imagenet\.py"):
+        check_dataset(tiny_youtube_vis)

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import orjson
+
+from visbench.evaluation.per_frame import is_per_frame, join_frames
 
 
 def read_json(path: str | Path) -> Any:
@@ -43,7 +44,7 @@ def read_annotations(path: str | Path) -> dict[str, Any]:
 
     Args:
         path: A file in YouTube-VIS or OVIS layout (``annotations`` may be missing or null), or the
-            per-frame form that MMDetection's ``youtubevis2coco.py`` writes.
+            per-frame form that converters of OpenMMLab write (``youtubevis2coco.py``, COCO-VID).
 
     Returns:
         Dictionary with ``videos``, ``categories`` and ``annotations``; the last is None when the
@@ -51,7 +52,8 @@ def read_annotations(path: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not JSON or a top-level list is missing.
+        ValueError: If it is not JSON, a top-level list is missing or the per-frame form has a
+            defect.
     """
     data = read_json(path)
     if not isinstance(data, dict):
@@ -64,73 +66,9 @@ def read_annotations(path: str | Path) -> dict[str, Any]:
             )
     if not data["videos"]:
         raise ValueError(f"{path}: field 'videos' is empty; there is nothing to read")
-    if is_converted(data):
-        return from_converted(data)
+    if is_per_frame(data):
+        return join_frames(data, source=str(path))
     return {**data, "annotations": data.get("annotations")}
-
-
-def is_converted(data: dict[str, Any]) -> bool:
-    """Return whether annotations are per frame, as MMDetection's converter writes them."""
-    return isinstance(data.get("images"), list) and "file_names" not in data["videos"][0]
-
-
-def from_converted(data: dict[str, Any]) -> dict[str, Any]:
-    """Turn MMDetection's per-frame form back into tracks.
-
-    Args:
-        data: Object with ``videos``, ``images`` (``video_id``, ``frame_id``, ``file_name``),
-            ``categories`` and, except for test splits, ``annotations`` (``image_id``,
-            ``instance_id``, ``bbox``, ``segmentation``, ``area``).
-
-    Returns:
-        The same in YouTube-VIS layout; a track's id is its ``instance_id``.
-    """
-    images = defaultdict(list)
-    for image in data["images"]:
-        images[image["video_id"]].append(image)
-    videos, position = [], {}
-    for video in data["videos"]:
-        frames = sorted(images[video["id"]], key=lambda image: image["frame_id"])
-        position.update({image["id"]: index for index, image in enumerate(frames)})
-        videos.append(
-            {
-                **video,
-                "length": len(frames),
-                "file_names": [image["file_name"] for image in frames],
-                "frame_ids": [image["frame_id"] for image in frames],
-            }
-        )
-    annotations = data.get("annotations")
-    if annotations is not None:
-        lengths = {video["id"]: video["length"] for video in videos}
-        annotations = _join_tracks(annotations, position, lengths)
-    return {"videos": videos, "categories": data["categories"], "annotations": annotations}
-
-
-def _join_tracks(
-    annotations: list[dict[str, Any]], position: dict[int, int], lengths: dict[int, int]
-) -> list[dict[str, Any]]:
-    tracks: dict[tuple[int, int], dict[str, Any]] = {}
-    for annotation in annotations:
-        video_id, track_id = annotation["video_id"], annotation["instance_id"]
-        length = lengths[video_id]
-        track = tracks.setdefault(
-            (video_id, track_id),
-            {
-                "id": track_id,
-                "video_id": video_id,
-                "category_id": annotation["category_id"],
-                "iscrowd": annotation.get("iscrowd", 0),
-                "bboxes": [None] * length,
-                "segmentations": [None] * length,
-                "areas": [None] * length,
-            },
-        )
-        index = position[annotation["image_id"]]
-        track["bboxes"][index] = annotation["bbox"]
-        track["segmentations"][index] = annotation.get("segmentation")
-        track["areas"][index] = annotation.get("area")
-    return list(tracks.values())
 
 
 def video_name(video: dict[str, Any]) -> str:

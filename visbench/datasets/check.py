@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from visbench.datasets.annotations import from_converted, is_converted, read_json, video_name
+from visbench.datasets.annotations import read_json, video_name
 from visbench.datasets.check_images import image_problem
+from visbench.evaluation.per_frame import is_per_frame, join_frames
 from visbench.evaluation.run_lengths import MaskError, compress_runs, measure, rasterize_polygons
 
 _OCCLUSION = ("no_occlusion", "slight_occlusion", "severe_occlusion", None)
@@ -44,7 +45,8 @@ def check_dataset(
     """Return every defect that is found.
 
     Args:
-        ann_file: Annotation file in YouTube-VIS or OVIS layout, or MMDetection's converted form.
+        ann_file: Annotation file in YouTube-VIS or OVIS layout, or the per-frame form that
+            converters of OpenMMLab write. A file without any mask is one of boxes.
         images: Folder that the file names are relative to; frames are not looked at if None.
         progress: Wraps a list of records to show progress; gets the list and a title.
 
@@ -52,10 +54,15 @@ def check_dataset(
         Defects in the order of the file; empty for a sound data set.
 
     Raises:
-        FileNotFoundError: If there is no such file or folder.
+        OSError: If there is no such file or folder.
         ValueError: If the file is no JSON or its top-level lists are missing, so that nothing can
             be checked.
     """
+    if Path(ann_file).is_dir():
+        raise IsADirectoryError(
+            f"{ann_file} is a folder; give an annotation file. For the layout of ImageNet write it "
+            f"with tools/convert_imagenet.py {ann_file}, which names every defect"
+        )
     data = _read(Path(ann_file))
     if images is not None and not Path(images).is_dir():
         raise FileNotFoundError(f"no image folder {images}; give the folder of file_names")
@@ -67,8 +74,11 @@ def check_dataset(
         defects += _check_video(video)
         if images is not None:
             defects += _check_frames(video, Path(images))
-    for annotation in progress(data.get("annotations") or [], "annotations"):
-        defects += _check_annotation(annotation, videos, known)
+    annotations = data.get("annotations") or []
+    with_masks = any(annotation.get("segmentations") is not None for annotation in annotations)
+    required = ("segmentations", "bboxes") if with_masks else ("bboxes",)
+    for annotation in progress(annotations, "annotations"):
+        defects += _check_annotation(annotation, videos, known, required)
     return defects
 
 
@@ -84,13 +94,8 @@ def _read(path: Path) -> dict[str, Any]:
             raise ValueError(f"{path}: field '{key}' must be a list of objects")
     if not data["videos"]:
         raise ValueError(f"{path}: field 'videos' is empty")
-    if is_converted(data):
-        try:
-            return from_converted(data)
-        except (KeyError, IndexError, TypeError) as error:
-            raise ValueError(
-                f"{path}: the per-frame form is inconsistent: no record or field {error}"
-            ) from error
+    if is_per_frame(data):
+        return join_frames(data, source=str(path))
     return data
 
 
@@ -165,7 +170,10 @@ def _check_frames(video: Mapping[str, Any], images: Path) -> Iterator[Defect]:
 
 
 def _check_annotation(
-    annotation: Mapping[str, Any], videos: Mapping[Any, Mapping[str, Any]], known: set[Any]
+    annotation: Mapping[str, Any],
+    videos: Mapping[Any, Mapping[str, Any]],
+    known: set[Any],
+    required: tuple[str, ...],
 ) -> Iterator[Defect]:
     where = f"annotation {annotation.get('id')} (video {annotation.get('video_id')})"
     category = annotation.get("category_id")
@@ -186,7 +194,7 @@ def _check_annotation(
     for field in ("segmentations", "bboxes", "areas", "occlusion"):
         values = annotation.get(field)
         if values is None:
-            if field in ("segmentations", "bboxes"):
+            if field in required:
                 yield Defect(where, field, "the field is missing")
         elif not isinstance(values, list) or len(values) != length:
             count = len(values) if isinstance(values, list) else repr(values)
@@ -199,7 +207,7 @@ def _check_annotation(
         yield from _check_entries(f"{where}, frame {frame}", entries, size)
     masks, boxes = columns.get("segmentations", []), columns.get("bboxes", [])
     if not any(masks) and not any(boxes):
-        yield Defect(where, "segmentations", "the object is absent in all frames")
+        yield Defect(where, required[0], "the object is absent in all frames")
 
 
 def _check_entries(

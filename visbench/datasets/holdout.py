@@ -13,12 +13,8 @@ from typing import Any
 
 import orjson
 
-from visbench.datasets.annotations import (
-    is_converted,
-    read_annotations,
-    read_json,
-    video_name,
-)
+from visbench.datasets.annotations import read_annotations, read_json, video_name
+from visbench.evaluation.per_frame import is_per_frame
 
 HOLDOUT_VERSION = "v1"
 """Version of the rule; another rule gets another version and another list."""
@@ -165,7 +161,7 @@ def _select(
         "videos": [video for video in raw["videos"] if video["id"] in ids],
         "annotations": [entry for entry in raw["annotations"] if entry["video_id"] in ids],
     }
-    if is_converted(raw):
+    if is_per_frame(raw):
         selected["images"] = [image for image in raw["images"] if image["video_id"] in ids]
     return selected
 

@@ -14,7 +14,6 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from visbench.datasets.annotations import is_converted, read_annotations, read_json
 from visbench.engine.errors import ConfigError, UserError
 from visbench.evaluation import VideoEvaluator, load_annotations
 from visbench.evaluation.metrics import METRICS as TRACK_METRICS
@@ -122,11 +121,8 @@ class VISMetric(BaseMetric):
             if not path:
                 raise ConfigError("VISMetric knows no annotation file; set its field 'ann_file'")
             kinds = {TRACK_METRICS[name].tracks for name in self.metric}
-            content = read_json(path)
-            converted = isinstance(content, dict) and content.get("videos")
-            source = read_annotations(path) if converted and is_converted(content) else path
             self._annotations = load_annotations(
-                source, masks="masks" in kinds, boxes="boxes" in kinds
+                path, masks="masks" in kinds, boxes="boxes" in kinds
             )
         return self._annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ground truth in the YouTube-VIS layout (also OVIS, and box sequences of ImageNet VID)."""
+"""Ground truth in the YouTube-VIS layout (also OVIS, and box sequences of ImageNet VID).
+
+The per-frame form ("COCO-VID") is read as well.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import numpy as np
 
 from visbench.evaluation.errors import InputError, Notes
 from visbench.evaluation.fields import Fields, shorten
+from visbench.evaluation.per_frame import is_per_frame, join_frames
 from visbench.evaluation.run_lengths import MAX_PIXELS
 from visbench.evaluation.streams import read_json_records
 from visbench.evaluation.tracks import BoxTrack, MaskTrack, mean_area, read_boxes, read_masks
@@ -170,6 +174,8 @@ def load_annotations(
         content, records = read_json_records(Path(annotations), "annotations")
     if not isinstance(content, Mapping):
         raise InputError(source, "", "", "is no annotation file: its top level is no object")
+    if is_per_frame(content):
+        content, records = join_frames(content, records, source), None
     top = Fields(source, "", content)
     videos = _read_videos(top)
     categories = _read_categories(top)
