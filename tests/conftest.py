@@ -184,3 +184,73 @@ def to_converted(data: dict[str, Any]) -> dict[str, Any]:
                     }
                 )
     return converted
+
+
+Boxes = dict[str, tuple[str, tuple[int, int, int, int]]]
+"""Class and box (x1, y1, x2, y2) of every object of a frame by its track id."""
+
+AIRPLANE, ZEBRA = "n02691156", "n02391049"
+IMAGENET_VIDEOS: dict[str, list[Boxes]] = {
+    "train/ILSVRC2015_VID_train_0000/ILSVRC2015_train_00000000": [
+        {"0": (AIRPLANE, (10, 8, 40, 30))},
+        {"0": (AIRPLANE, (14, 8, 44, 30)), "1": (ZEBRA, (60, 20, 90, 60))},
+        {"1": (ZEBRA, (58, 20, 88, 60))},
+    ],
+    "train/ILSVRC2015_VID_train_0001/ILSVRC2015_train_00001000": [
+        {"0": (ZEBRA, (20, 20, 50, 50))},
+        {"0": (ZEBRA, (22, 20, 52, 50))},
+    ],
+    "train/ILSVRC2015_VID_train_0001/ILSVRC2015_train_00001001": [{}, {}],
+    "val/ILSVRC2015_val_00000000": [
+        {"0": (AIRPLANE, (4, 4, 34, 24)), "1": (AIRPLANE, (50, 30, 80, 50))},
+        {"0": (AIRPLANE, (6, 4, 36, 24)), "1": (AIRPLANE, (50, 32, 80, 52))},
+    ],
+    "val/ILSVRC2015_val_00001000": [{}],
+}
+IMAGENET_IMAGES: dict[str, Boxes] = {
+    "train/ILSVRC2013_train/n02391049/n02391049_12": {"a": (ZEBRA, (10, 10, 60, 50))},
+    "train/ILSVRC2014_train_0000/ILSVRC2014_train_00000003": {
+        "a": (AIRPLANE, (5, 5, 45, 25)),
+        "b": (AIRPLANE, (50, 30, 90, 60)),
+        "c": ("n02672831", (0, 0, 20, 20)),
+    },
+    "train/ILSVRC2014_train_0000/ILSVRC2014_train_00000004": {"a": ("n02672831", (0, 0, 9, 9))},
+}
+
+
+@pytest.fixture
+def tiny_imagenet(tmp_path: Path) -> Path:
+    """Root of a tiny ImageNet in its original layout, frames of 64x96.
+
+    VID has two training videos with objects and one without, two validation videos, one of them
+    without objects; DET has two training images with objects of the 30 classes and one without.
+    """
+    root = tmp_path / "ILSVRC"
+    for name, frames in IMAGENET_VIDEOS.items():
+        for index, boxes in enumerate(frames):
+            write_imagenet_frame(root, "VID", f"{name}/{index:06d}", boxes, tracked=True)
+    for name, boxes in IMAGENET_IMAGES.items():
+        write_imagenet_frame(root, "DET", name, boxes, tracked=False)
+    return root
+
+
+def write_imagenet_frame(root: Path, kind: str, name: str, boxes: Boxes, tracked: bool) -> None:
+    """Write the image and the XML file of a frame."""
+    image, file = (
+        root / "Data" / kind / f"{name}.JPEG",
+        root / "Annotations" / kind / f"{name}.xml",
+    )
+    for path in (image, file):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(image), paint(object_masks(0, 0), len(name)))
+    objects = "".join(
+        "<object>"
+        + (f"<trackid>{track}</trackid>" if tracked else "")
+        + f"<name>{wnid}</name><bndbox><xmax>{x2}</xmax><xmin>{x1}</xmin><ymax>{y2}</ymax>"
+        f"<ymin>{y1}</ymin></bndbox><occluded>0</occluded><generated>0</generated></object>"
+        for track, (wnid, (x1, y1, x2, y2)) in boxes.items()
+    )
+    file.write_text(
+        f"<annotation><folder>{Path(name).parent}</folder><filename>{Path(name).name}</filename>"
+        f"<size><width>{WIDTH}</width><height>{HEIGHT}</height></size>{objects}</annotation>"
+    )

@@ -77,6 +77,8 @@ from mmengine.registry import DefaultScope, Registry  # noqa: E402
 _PARTS = (
     "visbench.models",
     "visbench.datasets.benchmarks",
+    "visbench.datasets.imagenet.dataset",
+    "visbench.datasets.mixed",
     "visbench.datasets.samplers",
     "visbench.datasets.transforms",
 )
@@ -113,7 +115,13 @@ HOOKS = _child(
     "visbench.engine.hooks",
     "visbench.engine.overlay_hook",
 )
-DATASETS = _child("dataset", _P.DATASETS, "visbench.datasets.benchmarks", "visbench.datasets.mixed")
+DATASETS = _child(
+    "dataset",
+    _P.DATASETS,
+    "visbench.datasets.benchmarks",
+    "visbench.datasets.imagenet.dataset",
+    "visbench.datasets.mixed",
+)
 DATA_SAMPLERS = _child("data sampler", _P.DATA_SAMPLERS, "visbench.datasets.samplers")
 TRANSFORMS = _child("transform", _P.TRANSFORMS, "visbench.datasets.transforms")
 MODELS = _child("model", _P.MODELS, "visbench.models")

@@ -59,3 +59,30 @@ def test_split_beside_the_file(
     expected = [tmp_path / f"train_holdout-{part}.json" for part in ("train", "val", "v1")]
     assert capsys.readouterr().out.split() == [str(path) for path in expected]
     assert all(path.is_file() for path in expected)
+
+
+def test_xml_files_are_converted_and_evaluated(
+    tiny_imagenet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = ["--parts", "vid:val", "det:train"]
+    assert tool("convert_imagenet").main([str(tiny_imagenet), *parts]) == 0
+    video_file, image_file = map(Path, capsys.readouterr().out.split())
+    assert tool("check_dataset").main([str(image_file), str(tiny_imagenet / "Data/DET")]) == 0
+    capsys.readouterr()
+    keys = ("video_id", "category_id", "bboxes")
+    tracks = json.loads(video_file.read_text())["annotations"]
+    results = [{"score": 0.5, **{key: track[key] for key in keys}} for track in tracks]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    arguments = [str(video_file), str(tmp_path / "results.json"), "--metric", "imagenet_vid"]
+    assert tool("evaluate").main([*arguments, "--out", str(tmp_path / "numbers.json")]) == 0
+    assert "100.0" in capsys.readouterr().out
+
+
+def test_a_defect_of_an_xml_file_is_one_line(
+    tiny_imagenet: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    next((tiny_imagenet / "Annotations" / "VID" / "val").rglob("*.xml")).write_text("<a>")
+    arguments = [str(tiny_imagenet), "--parts", "vid:val"]
+    assert tool("convert_imagenet").main(arguments) == 2
+    message = "".join(capsys.readouterr().err.split("\n"))
+    assert message.startswith("error: ") and "is no XML file" in message

@@ -15,6 +15,8 @@ _ORIGINS = {
     "EndOfVideo": "frame_source",
     "FrameError": "frame_source",
     "FrameSource": "frame_source",
+    "ImageNetDET": "imagenet.dataset",
+    "ImageNetVID": "imagenet.dataset",
     "LoadFrame": "transforms",
     "MixedDataset": "mixed",
     "MovingShapesDataset": "benchmarks",

@@ -9,7 +9,7 @@ from typing import Any
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.fields import Fields, shorten
 
-__all__ = ["is_per_frame", "join_frames"]
+__all__ = ["is_per_frame", "join_frames", "join_images"]
 
 _COLUMNS = {"bboxes": "bbox", "segmentations": "segmentation", "areas": "area"}
 
@@ -58,6 +58,34 @@ def join_frames(
         "categories": content.get("categories"),
         "annotations": annotations,
     }
+
+
+def join_images(content: Mapping[str, Any], source: str = "annotations") -> dict[str, Any]:
+    """Return still images in COCO's layout as videos of one frame, each object a track.
+
+    Args:
+        content: Object with ``images``, ``categories`` and ``annotations``.
+        source: The file, for messages.
+
+    Returns:
+        As :func:`join_frames`; the id of a track is that of its annotation.
+
+    Raises:
+        InputError: A record has a defect; file, record, field, value and remedy are named.
+    """
+    top = Fields(source, "", content)
+    images, objects = (
+        [_record(source, f"{name}[{i}]", item).values for i, item in enumerate(top.list(name))]
+        for name in ("images", "annotations")
+    )
+    frames = [{**image, "video_id": image.get("id"), "frame_id": 0} for image in images]
+    joined = {
+        "videos": [{"id": frame["video_id"]} for frame in frames],
+        "images": frames,
+        "categories": content.get("categories"),
+        "annotations": [{**item, "instance_id": item.get("id")} for item in objects],
+    }
+    return join_frames(joined, source=source)
 
 
 class _Frames:
