@@ -1,0 +1,10 @@
+# InsPro-VID, Table 6b-A: every frame starts afresh and is matched by itself, without deduplication
+# loss and feature bank.
+_base_ = "../inspro-vid_r50_8xb1-90k_imagenetvid.py"
+
+model = dict(
+    head=dict(propagate_query=False, propagate_proposal=False, bank_size=1),
+    criterion=dict(tcm=False, dedup_beta=0.0),
+)
+# The attention over the bank has no part in the loss.
+find_unused_parameters = True

@@ -1,0 +1,5 @@
+# InsPro-VID, Table 6d: feature bank of T = 120 frames. T acts at test: test a checkpoint of
+# inspro-vid_r50_8xb1-90k_imagenetvid.py with this config; training it gives the same weights.
+_base_ = "../inspro-vid_r50_8xb1-90k_imagenetvid.py"
+
+model = dict(head=dict(bank_size=120))
