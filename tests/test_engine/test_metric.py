@@ -45,6 +45,24 @@ def test_numbers_are_those_of_the_evaluation_package(tmp_path: Path) -> None:
         assert len(json.loads(archive.read("results.json"))) == 5
 
 
+def test_tracks_of_boxes(tmp_path: Path) -> None:
+    annotations = write_annotations(tmp_path / "val.json", range(1, 4))
+    samples = [found(i) for i in range(1, 4)]
+    for shift, sample in enumerate(samples, start=1):
+        (track,) = sample["video_tracks"].tracks
+        # The boxes of the file are 10 pixels wide.
+        track.boxes = np.array([[shift, 0, shift + 10, 12]] * LENGTH, dtype=np.float32)
+        track.masks = None
+    metric = VISMetric(str(annotations), metric="imagenet_vid", out_dir=str(tmp_path / "out"))
+    numbers = process(metric, samples)
+    expected = evaluate(annotations, tmp_path / "out" / "results.json", metric="imagenet_vid")
+    assert numbers == {
+        f"imagenet_vid/{name}": value for name, value in expected.to_dict()["imagenet_vid"].items()
+    }
+    assert 0 < numbers["imagenet_vid/AP"] < 1
+    assert not (tmp_path / "out" / "submission.zip").exists()
+
+
 def test_several_metrics_and_a_prefix(tmp_path: Path) -> None:
     annotations = write_annotations(tmp_path / "val.json", range(1, 3))
     metric = VISMetric(str(annotations), metric=["youtube_vis", "ovis"], prefix="easy")

@@ -12,11 +12,14 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from visbench.apis import open_source, stream
+from visbench.apis.inference import inference_transforms
 from visbench.engine import build_runner, load_config
 from visbench.evaluation import evaluate
 from visbench.registry import MODELS
 from visbench.testing.conformance.case import prepared, seed_all, video_of
 from visbench.testing.conformance.scene import Scene, batch
+from visbench.visualization import draw_instances
 
 FOLDER = Path(__file__).parents[3] / "configs" / "inspro"
 R50 = "inspro-vid_r50_8xb1-90k_imagenetvid"
@@ -158,6 +161,19 @@ def test_training_and_test_on_imagenet(tiny_imagenet: Path, tmp_path: Path) -> N
     check_results(runner)
     videos = sorted(file.name for file in (tmp_path / "overlays").glob("*.mp4"))
     assert videos == ["val_ILSVRC2015_val_00000000.mp4", "val_ILSVRC2015_val_00001000.mp4"]
+    check_inference(runner, tiny_imagenet / "Data/VID/val/ILSVRC2015_val_00000000")
+
+
+def check_inference(runner: Any, folder: Path) -> None:
+    """Stream a folder of frames: boxes are emitted, drawn and reported."""
+    transforms = inference_transforms(runner.cfg)
+    frames = stream(runner.model.eval(), open_source(folder), transforms)
+    for _, image, instances in frames:
+        assert instances.masks is None and instances.boxes is not None and len(instances)
+        assert (draw_instances(image, instances, score_threshold=0) != image).any()
+    result = frames.result()
+    assert result is not None and result.video.length == 2
+    assert all(len(record["bboxes"]) == 2 for record in result.to_results(range(1, 31)))
 
 
 def test_training_on_validation_videos_does_not_start(tiny_imagenet: Path, tmp_path: Path) -> None:
