@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from visbench.datasets.imagenet import xml_files
 from visbench.datasets.imagenet.xml_files import XMLFrame, XMLObject, read_xml
@@ -39,6 +42,9 @@ def test_a_file_is_read(write: Write) -> None:
     [
         ("", "is no XML file .*fetch the file again"),
         (f"<annotation>{SIZE}", "is no XML file"),
+        ('<?xml version="1.0" encoding="none"?><a/>', "is no XML file .*encoding"),
+        ('<?xml version="1.0" encoding="gbk"?><a/>', "is no XML file .*encoding"),
+        ("<a>" * 40_000 + "</a>" * 40_000, "field 'a/size/height' is missing"),
         (f"<annotation>{OBJECT}</annotation>", "field 'annotation/size/height' is missing"),
         (f"<annotation>{SIZE.replace('64', '0')}</annotation>", "'size': 0x96 is not positive"),
         (f"<annotation>{SIZE.replace('64', 'x')}</annotation>", "'x' is not a number"),
@@ -79,3 +85,13 @@ def test_huge_files_are_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(xml_files, "MAX_BYTES", 80)
     with pytest.raises(ValueError, match=r"bytes are too many.*at most 80"):
         read_xml(write(f"<annotation>{SIZE}{OBJECT}</annotation>"))
+
+
+@given(st.binary(max_size=200) | st.text(alphabet="<>/axmlsize0 ?!", max_size=60).map(str.encode))
+@settings(max_examples=100, deadline=None)
+def test_any_file_is_read_or_named(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "any.xml")
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"any\.xml"):
+            read_xml(path)

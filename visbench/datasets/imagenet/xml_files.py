@@ -82,14 +82,20 @@ def _parse(path: Path) -> Element:
     try:
         parser.Parse(path.read_bytes(), True)
         root: Element = builder.close()
-    except expat.ExpatError as error:
+    except _RefusedError:
+        raise
+    except (expat.ExpatError, LookupError, ValueError) as error:  # unknown encodings included
         raise ValueError(f"{path} is no XML file ({error}); {_REMEDY}") from None
     return root
 
 
+class _RefusedError(ValueError):
+    """The file is XML, but of a kind that is not read."""
+
+
 def _refusal(path: Path) -> Callable[..., None]:
     def refuse(name: str, *_: object) -> None:
-        raise ValueError(
+        raise _RefusedError(
             f"{path}: the document type '{name}' is refused, since it may define entities that "
             f"read other files or fill the memory; files of ImageNet have none: {_REMEDY}"
         )
