@@ -104,6 +104,7 @@ def test_a_file_is_evaluated_by_box_sequences(tmp_path: Path) -> None:
     ]
     found = evaluate(path, results, metric="imagenet_vid").to_dict()["imagenet_vid"]
     assert found["AP"] == pytest.approx(1.0)
+    assert evaluate(path, results, metric="all").to_dict() == {"imagenet_vid": found}
     results[0]["bboxes"] = [[1, 2, 30, 40], None]
     found = evaluate(path, results, metric="imagenet_vid").to_dict()["imagenet_vid"]
     # Half of the airplane's sequence: an IoU of 0.5 is found at the lowest threshold only.

@@ -14,6 +14,7 @@ from visbench.evaluation.davis_analysis import analyse_sequences
 from visbench.evaluation.davis_files import evaluate_davis
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.metrics import METRICS
+from visbench.evaluation.per_frame import is_per_frame, join_frames
 from visbench.evaluation.result import EvaluationResult
 from visbench.evaluation.results import group_by_video, iterate_results
 from visbench.evaluation.streams import read_json
@@ -145,6 +146,8 @@ def _applicable(
     source, content = "annotations", annotations
     if not isinstance(annotations, Mapping):
         source, content = str(annotations), read_json(Path(annotations))
+    if is_per_frame(content):
+        content = join_frames(content, source=source)
     truth = _field_names(content, "annotations")
     first = next(records, None)
     found = set(first) if isinstance(first, Mapping) else truth
