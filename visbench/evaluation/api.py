@@ -143,7 +143,8 @@ def _applicable(
         raise InputError(
             annotations.source, "", "", "metric 'all' needs the file, not loaded annotations"
         )
-    source, content = "annotations", annotations
+    source: str = "annotations"
+    content: Any = annotations
     if not isinstance(annotations, Mapping):
         source, content = str(annotations), read_json(Path(annotations))
     if is_per_frame(content):
