@@ -14,9 +14,7 @@ model = dict(
 
 lite_iters = 200
 train_dataloader = dict(
-    dataset=dict(
-        clip=dict(_delete_=True, type="visbench.SampleClip", num_frames=5, frame_range=6)
-    )
+    dataset=dict(clip=dict(_delete_=True, type="visbench.SampleClip", num_frames=5, frame_range=6))
 )
 train_cfg = dict(max_iters=lite_iters, val_interval=lite_iters)
 param_scheduler = [
