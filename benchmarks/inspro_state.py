@@ -104,7 +104,8 @@ def frames_of(model: InsPro, args: argparse.Namespace) -> Iterator[Frame]:
 
 def start(model: InsPro, args: argparse.Namespace) -> Any:
     """Return the state before the first frame."""
-    return model.start(VideoInfo(0, "long", *args.size, args.frames))
+    height, width = args.size
+    return model.start(VideoInfo(0, "long", height, width, args.frames))
 
 
 def timed_step(model: InsPro, frame: Frame, state: Any) -> float:
@@ -137,7 +138,8 @@ def watch(model: InsPro, args: argparse.Namespace) -> tuple[list[Sample], list[l
     """
     videos = [start(model, args), start(model, args)]
     begin = args.frames - EARLY[1]
-    samples, seconds = [], [[], []]
+    samples: list[Sample] = []
+    seconds: list[list[float]] = [[], []]
     for frame in frames_of(model, args):
         turns = [(1, frame)]
         if frame.index >= begin:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from visbench.models.inspro.detector import InsPro, InsProState
 from visbench.models.inspro.head import InsProHead
 from visbench.models.inspro.stage import StageOutput
 from visbench.models.inspro.stage_series import Carry, StageSeries, run_frames, stack_frames
-from visbench.models.inspro.targets import clip_targets
+from visbench.models.inspro.targets import ClipTargets, clip_targets
 from visbench.registry import MODELS
 
 
@@ -85,16 +86,8 @@ class InsProLite(InsPro):
         **fields: Any,
     ) -> None:
         super().__init__(*args, **fields)
-        if not isinstance(key_frame_interval, int) or key_frame_interval < 1:
-            raise ValueError(
-                f"key_frame_interval={key_frame_interval!r} must be a whole number of at least 1 "
-                "(1: every frame is a key frame)"
-            )
-        if re.fullmatch("K[KN]*N[KN]*", clip_pattern) is None:
-            raise ValueError(
-                f"clip_pattern={clip_pattern!r} must consist of K and N, start with K (a key "
-                "frame) and hold at least one N (only non-key frames are trained), e.g. 'KKKNN'"
-            )
+        _check_interval(key_frame_interval)
+        _check_pattern(clip_pattern)
         if not (self.head.propagate_query and self.head.propagate_proposal):
             raise ValueError(
                 "propagate_query and propagate_proposal must be True: non-key frames live on what "
@@ -131,31 +124,42 @@ class InsProLite(InsPro):
         Raises:
             ValueError: If the clips are not as long as ``clip_pattern``.
         """
-        num_clips, num_frames = inputs.shape[:2]
-        if num_frames != len(self.clip_pattern):
+        if inputs.shape[1] != len(self.clip_pattern):
             raise ValueError(
-                f"clips have {num_frames} frames, but clip_pattern={self.clip_pattern!r} has "
+                f"clips have {inputs.shape[1]} frames, but clip_pattern={self.clip_pattern!r} has "
                 f"{len(self.clip_pattern)}; set train_dataloader.dataset.clip.num_frames="
                 f"{len(self.clip_pattern)}, or another clip_pattern"
             )
         targets = clip_targets(data_samples, self.mask_branch.target_stride, inputs.device)
         features = self.neck(self.backbone(inputs.transpose(0, 1).flatten(0, 1)))
-        heads = [self.head if kind == "K" else self.lite_head for kind in self.clip_pattern]
-        frames = run_frames(heads, self.head.start(num_clips), features, targets.whwh)
-        # One output per frame: the last stage binds objects on key frames, the extra one on others.
-        outputs = stack_frames([stages[-1:] for stages in frames])
+        outputs = self.run_pattern(features, targets)
         slots = self.criterion.match(outputs, targets)
-        others = torch.tensor([kind == "N" for kind in self.clip_pattern], device=inputs.device)
-        others = others.repeat_interleave(num_clips)
-        targets, kept = targets.of_frames(others)
-        outputs, slots = StageOutput(*(part[:, others] for part in outputs)), slots[:, kept]
-        mask_features = self.mask_branch([level[others] for level in features])
+        trained = torch.tensor([kind == "N" for kind in self.clip_pattern], device=inputs.device)
+        trained = trained.repeat_interleave(len(inputs))
+        targets, kept = targets.of_frames(trained)
+        outputs, slots = StageOutput(*(part[:, trained] for part in outputs)), slots[:, kept]
+        mask_features = self.mask_branch([level[trained] for level in features])
         return {
             **self.criterion.box_losses(outputs, targets, slots),
             **self.mask_branch.losses(
                 mask_features, outputs, targets, slots, self.lite_head, self.criterion
             ),
         }
+
+    def run_pattern(self, features: Sequence[Tensor], targets: ClipTargets) -> StageOutput:
+        """Run B clips of T frames; on each frame one stage answers.
+
+        Args:
+            features: Maps ``(T * B, C, h, w)``, the clips of the first frame first.
+            targets: The objects.
+
+        Returns:
+            Outputs ``(1, T * B, N, ...)`` of the last stage on key frames and of the extra stage
+            on the others. They also bind the objects that are new in their frame.
+        """
+        heads = [self.head if kind == "K" else self.lite_head for kind in self.clip_pattern]
+        frames = run_frames(heads, self.head.start(targets.num_clips), features, targets.whwh)
+        return stack_frames([stages[-1:] for stages in frames])
 
     def head_of(self, state: InsProState) -> StageSeries:
         """Return the head of key frames or that of non-key frames."""
@@ -173,6 +177,22 @@ class InsProLite(InsPro):
             }
             state_dict.update(copies)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _check_interval(interval: Any) -> None:
+    if not isinstance(interval, int) or interval < 1:
+        raise ValueError(
+            f"key_frame_interval={interval!r} must be a whole number of at least 1 (1: every frame "
+            "is a key frame)"
+        )
+
+
+def _check_pattern(pattern: str) -> None:
+    if re.fullmatch("K[KN]*N[KN]*", pattern) is None:
+        raise ValueError(
+            f"clip_pattern={pattern!r} must consist of K and N, start with K (a key frame) and "
+            "hold at least one N (only non-key frames are trained), e.g. 'KKKNN'"
+        )
 
 
 def _copied_stage(lite_init: str, num_stages: int) -> int | None:
