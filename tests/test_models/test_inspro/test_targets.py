@@ -52,3 +52,18 @@ def test_every_clip_has_a_matcher_of_its_own(samples: list[TrackDataSample]) -> 
     slots = match_clips(costs, targets, lambda: TemporallyConsistentMatching(3))
     # Object 1 of the first clip keeps slot 1 although slot 0 would be cheaper in its second frame.
     assert slots.tolist() == [[2, 1, 1, 1]]
+
+
+def test_objects_of_some_frames(samples: list[TrackDataSample]) -> None:
+    targets = clip_targets(samples, 4, CPU)
+    late, kept = targets.of_frames(torch.tensor([False, False, True, True]))
+    assert kept.tolist() == [False, False, True, True]
+    assert late.frame.tolist() == [0, 1]
+    assert late.ids == [1, 9]
+    assert late.counts.tolist() == [1, 1]
+    assert torch.equal(late.whwh, targets.whwh[2:])
+    for name in ("labels", "boxes", "masks"):
+        assert torch.equal(getattr(late, name), getattr(targets, name)[2:])
+    boxes_only, _ = clip_targets(samples, None, CPU).of_frames(torch.tensor([True] * 4))
+    assert boxes_only.masks is None
+    assert boxes_only.ids == targets.ids

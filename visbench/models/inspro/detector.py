@@ -19,8 +19,9 @@ from visbench.models.inspro.association import (
     predict_video,
     video_scores,
 )
-from visbench.models.inspro.head import Carry, InsProHead
+from visbench.models.inspro.head import InsProHead
 from visbench.models.inspro.masks import build_mask_branch
+from visbench.models.inspro.stage_series import Carry, StageSeries
 from visbench.models.inspro.targets import clip_targets
 from visbench.models.layers import boxes_to_original
 from visbench.models.state import VideoState
@@ -155,10 +156,10 @@ class InsPro(OnlineVISModel):
         features, mask_features = self.extract(frame.image[None])
         height, width = frame.valid_size
         whwh = frame.image.new_tensor([[width, height, width, height]])
+        head = self.head_of(state)
         carry = Carry(state.queries, state.proposals, state.bank)
-        boxes = carry.proposals * whwh[:, None]
-        output = self.head.forward_frame(features, carry.queries, boxes, whwh)[-1]
-        state.queries, state.proposals, state.bank = self.head.hand_over(output, carry, whwh)
+        (*_, output), carry = head.advance(features, carry, whwh)
+        state.queries, state.proposals, state.bank = carry
         probabilities = output.logits[0].float().sigmoid()
         state.totals, state.counts = accumulate_scores(
             state.totals,
@@ -169,9 +170,9 @@ class InsPro(OnlineVISModel):
         )
         slots, labels, scores = self._emitted(state, probabilities)
         masks = self.mask_branch.encode(
-            mask_features, output, slots, self.head, frame, self.test_cfg["mask_thr"]
+            mask_features, output, slots, head, frame, self.test_cfg["mask_thr"]
         )
-        reported = self.head.reported_boxes(output.boxes, whwh)[0, slots].float()
+        reported = head.reported_boxes(output.boxes, whwh)[0, slots].float()
         instances = FrameInstances(
             slots,
             labels,
@@ -181,6 +182,10 @@ class InsPro(OnlineVISModel):
         )
         state.recorder.add(frame.index, instances)
         return instances
+
+    def head_of(self, state: InsProState) -> StageSeries:
+        """Return what runs the next frame of a video."""
+        return self.head
 
     def finish(self, state: InsProState) -> VideoTracks:
         """Report the best ``top_k`` (slot, class) pairs of the whole video."""

@@ -7,7 +7,7 @@ Both branches answer to the same calls, so the detector does not ask which one i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from mmdet.models.dense_heads.condinst_head import MaskFeatModule
@@ -15,13 +15,11 @@ from torch import Tensor, nn
 
 from visbench.models.inspro.losses import InsProCriterion
 from visbench.models.inspro.stage import StageOutput
+from visbench.models.inspro.stage_series import StageSeries
 from visbench.models.inspro.targets import ClipTargets
 from visbench.models.layers import masks_at_original_size
 from visbench.models.layers.dynamic_masks import upsample_logits
 from visbench.structures import RLE, Frame, encode_masks
-
-if TYPE_CHECKING:
-    from visbench.models.inspro.head import InsProHead
 
 LOGIT_UPSAMPLING = 2
 """Masks are supervised and turned into probabilities at half the stride of the mask features."""
@@ -50,7 +48,7 @@ class MaskBranch(MaskFeatModule):
         outputs: StageOutput,
         targets: ClipTargets,
         slots: Tensor,
-        head: InsProHead,
+        head: StageSeries,
         criterion: InsProCriterion,
     ) -> dict[str, Tensor]:
         """Return ``loss_dice`` and ``loss_mask`` of the matched slots.
@@ -88,7 +86,7 @@ class MaskBranch(MaskFeatModule):
         mask_features: Tensor,
         output: StageOutput,
         slots: Tensor,
-        head: InsProHead,
+        head: StageSeries,
         frame: Frame,
         threshold: float,
     ) -> list[RLE] | None:
@@ -115,7 +113,7 @@ class MaskBranch(MaskFeatModule):
         return encode_masks(masks)
 
     def raw(
-        self, mask_features: Tensor, output: StageOutput, slots: Tensor, head: InsProHead
+        self, mask_features: Tensor, output: StageOutput, slots: Tensor, head: StageSeries
     ) -> dict[str, Tensor]:
         """Return mask logits of n slots of each of F frames.
 

@@ -49,6 +49,28 @@ class ClipTargets:
         """Number of objects of every frame, ``(T * B,)``."""
         return torch.bincount(self.frame, minlength=len(self.whwh))
 
+    def of_frames(self, frames: Tensor) -> tuple[ClipTargets, Tensor]:
+        """Return the objects of some of the frames, which are counted anew.
+
+        Args:
+            frames: ``(T * B,)`` booleans, for all clips of a moment the same.
+
+        Returns:
+            The objects, and ``(O,)`` booleans that say which they are.
+        """
+        kept = frames[self.frame]
+        number = frames.cumsum(0) - 1
+        selected = ClipTargets(
+            num_clips=self.num_clips,
+            whwh=self.whwh[frames],
+            frame=number[self.frame[kept]],
+            ids=[value for value, keep in zip(self.ids, kept.tolist(), strict=True) if keep],
+            labels=self.labels[kept],
+            boxes=self.boxes[kept],
+            masks=None if self.masks is None else self.masks[kept],
+        )
+        return selected, kept
+
 
 def frame_sizes(samples: Sequence[TrackDataSample], device: torch.device) -> Tensor:
     """Return ``(T * B, 4)`` sizes (width, height, width, height) of the unpadded frames."""

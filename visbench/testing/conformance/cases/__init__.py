@@ -5,13 +5,14 @@ A new method adds a module here and an entry below; a test fails while a registe
 """
 
 from visbench.testing.conformance.case import ConformanceCase
-from visbench.testing.conformance.cases import inspro, mask2former_vis, masktrack_rcnn
+from visbench.testing.conformance.cases import inspro, inspro_lite, mask2former_vis, masktrack_rcnn
 
 CASES: tuple[ConformanceCase, ...] = (
     masktrack_rcnn.CASE,
     mask2former_vis.CASE,
     inspro.CASE,
     inspro.BOXES_CASE,
+    inspro_lite.CASE,
 )
 
 __all__ = ["CASES"]
