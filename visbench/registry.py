@@ -113,7 +113,7 @@ HOOKS = _child(
     "visbench.engine.hooks",
     "visbench.engine.overlay_hook",
 )
-DATASETS = _child("dataset", _P.DATASETS, "visbench.datasets.benchmarks")
+DATASETS = _child("dataset", _P.DATASETS, "visbench.datasets.benchmarks", "visbench.datasets.mixed")
 DATA_SAMPLERS = _child("data sampler", _P.DATA_SAMPLERS, "visbench.datasets.samplers")
 TRANSFORMS = _child("transform", _P.TRANSFORMS, "visbench.datasets.transforms")
 MODELS = _child("model", _P.MODELS, "visbench.models")

@@ -16,6 +16,7 @@ _ORIGINS = {
     "FrameError": "frame_source",
     "FrameSource": "frame_source",
     "LoadFrame": "transforms",
+    "MixedDataset": "mixed",
     "MovingShapesDataset": "benchmarks",
     "OVIS": "benchmarks",
     "PackClip": "transforms",
