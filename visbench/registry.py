@@ -77,6 +77,8 @@ from mmengine.registry import DefaultScope, Registry  # noqa: E402
 _PARTS = (
     "visbench.models",
     "visbench.datasets.benchmarks",
+    "visbench.datasets.coco",
+    "visbench.datasets.mixed",
     "visbench.datasets.samplers",
     "visbench.datasets.transforms",
 )
@@ -84,6 +86,7 @@ _ENGINE = tuple(
     f"visbench.engine.{module}"
     for module in (
         "checkpoint_hook",
+        "coco_metric",
         "hooks",
         "loops",
         "metric",
@@ -113,7 +116,13 @@ HOOKS = _child(
     "visbench.engine.hooks",
     "visbench.engine.overlay_hook",
 )
-DATASETS = _child("dataset", _P.DATASETS, "visbench.datasets.benchmarks", "visbench.datasets.mixed")
+DATASETS = _child(
+    "dataset",
+    _P.DATASETS,
+    "visbench.datasets.benchmarks",
+    "visbench.datasets.coco",
+    "visbench.datasets.mixed",
+)
 DATA_SAMPLERS = _child("data sampler", _P.DATA_SAMPLERS, "visbench.datasets.samplers")
 TRANSFORMS = _child("transform", _P.TRANSFORMS, "visbench.datasets.transforms")
 MODELS = _child("model", _P.MODELS, "visbench.models")
@@ -124,7 +133,7 @@ OPTIMIZERS = _child("optimizer", _P.OPTIMIZERS)
 OPTIM_WRAPPERS = _child("optim wrapper", _P.OPTIM_WRAPPERS)
 OPTIM_WRAPPER_CONSTRUCTORS = _child("optim wrapper constructor", _P.OPTIM_WRAPPER_CONSTRUCTORS)
 PARAM_SCHEDULERS = _child("parameter scheduler", _P.PARAM_SCHEDULERS)
-METRICS = _child("metric", _P.METRICS, "visbench.engine.metric")
+METRICS = _child("metric", _P.METRICS, "visbench.engine.metric", "visbench.engine.coco_metric")
 EVALUATOR = _child("evaluator", _P.EVALUATOR)
 VISUALIZERS = _child("visualizer", _P.VISUALIZERS)
 VISBACKENDS = _child("visualizer backend", _P.VISBACKENDS)

@@ -11,10 +11,12 @@ from visbench.lazy import lazy_names
 
 _ORIGINS = {
     "ClipBroadcaster": "transforms",
+    "CocoClips": "coco",
     "Draw": "draws",
     "EndOfVideo": "frame_source",
     "FrameError": "frame_source",
     "FrameSource": "frame_source",
+    "JitterClip": "transforms",
     "LoadFrame": "transforms",
     "MixedDataset": "mixed",
     "MovingShapesDataset": "benchmarks",

@@ -105,12 +105,20 @@ class VISDataset(BaseVideoDataset):
             FileNotFoundError: If the file or the frames are not found.
             ValueError: If the file has defects or a class is unknown.
         """
-        annotations = read_annotations(self.ann_file)
+        annotations = self.read_annotations()
         labels = self._set_classes(annotations["categories"])
         self.has_annotations = annotations["annotations"] is not None
         records = video_records(annotations, labels, self.ann_file)
         self._set_frame_folder(records[0]["file_names"][0])
         return records
+
+    def read_annotations(self) -> dict[str, Any]:
+        """Return the annotations in YouTube-VIS layout; files of another layout override this.
+
+        Returns:
+            Dictionary with ``videos``, ``categories`` and ``annotations`` (None if there are none).
+        """
+        return read_annotations(self.ann_file)
 
     def _set_classes(self, categories: list[dict[str, Any]]) -> dict[int, int]:
         by_name = {

@@ -26,8 +26,9 @@ from visbench.engine.config import (
 )
 from visbench.engine.device import select_device
 from visbench.engine.errors import CheckpointError, ConfigError, UserError
+from visbench.engine.metric import TracksMetric
 from visbench.evaluation.errors import InputError
-from visbench.registry import RUNNERS, register_all_modules
+from visbench.registry import METRICS, RUNNERS, register_all_modules
 
 TRACEBACK = "VISBENCH_TRACEBACK"
 _MENDABLE = (UserError, InputError, FrameError)
@@ -219,7 +220,9 @@ def test(arguments: Sequence[str] | None = None) -> dict[str, float]:
 def _set_out_dir(config: Config, folder: str) -> None:
     evaluators = config.test_evaluator
     for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
-        if str(evaluator.get("type", "")).endswith("VISMetric"):
+        kind = evaluator.get("type")
+        kind = METRICS.get(kind) if isinstance(kind, str) else kind
+        if isinstance(kind, type) and issubclass(kind, TracksMetric):
             evaluator["out_dir"] = folder
 
 
