@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from visbench.engine.conversion import convert, convert_checkpoint, read_weights, save_weights
 from visbench.engine.errors import CheckpointError, ConfigError, UserError
-from visbench.models.conversion import CONVERTERS, SourceWeights, register_converter, sources_of
+from visbench.models.conversion import CONVERTERS, SourceWeights, converters_of, register_converter
 
 
 class Gadget:
@@ -168,6 +168,15 @@ def test_unknown_and_useless_sources_are_refused(
 
 
 def test_a_pair_is_registered_once() -> None:
-    assert sources_of("ToyMethod") == ["bias", "renamed"]
     with pytest.raises(KeyError, match="ToyMethod has a converter for bias"):
-        register_converter(["Another", "ToyMethod"], "bias")(lambda source, model: {})
+        register_converter("ToyMethod", "bias")(lambda source, model: {})
+
+
+def test_subclasses_inherit_converters() -> None:
+    class Refined(engine_toy.ToyMethod):
+        pass
+
+    assert sorted(converters_of(Refined())) == ["bias", "renamed"]
+    own = register_converter("Refined", "bias")(lambda source, model: {})
+    assert converters_of(Refined())["bias"] is own
+    assert converters_of(engine_toy.ToyMethod())["bias"] is not own

@@ -23,10 +23,9 @@ from visbench.engine.config import load_config
 from visbench.engine.errors import CheckpointError, ConfigError, UserError
 from visbench.models.conversion import (
     BATCH_COUNTER,
-    CONVERTERS,
     ConversionError,
     SourceWeights,
-    sources_of,
+    converters_of,
 )
 from visbench.registry import MODELS, register_all_modules
 from visbench.version import __version__
@@ -130,18 +129,18 @@ def convert(config: Config, sources: Sequence[tuple[str, str | os.PathLike[str]]
         ConfigError: If there is no converter for the model and a source.
     """
     model = build_bare_model(config)
-    name = type(model).__name__
+    name, converters = type(model).__name__, converters_of(model)
     weights: dict[str, Tensor] = {}
     contributions = []
     for source, path in sources:
-        if (name, source) not in CONVERTERS:
+        if source not in converters:
             raise ConfigError(
                 f"--source {source}: there is no such converter for {name}; it has "
-                f"{', '.join(sources_of(name)) or 'none'}"
+                f"{', '.join(sorted(converters)) or 'none'}"
             )
         given = SourceWeights(read_weights(path), str(path))
         try:
-            taken = CONVERTERS[name, source](given, model)
+            taken = converters[source](given, model)
         except ConversionError as error:
             raise CheckpointError(str(error)) from None
         new = {key: tensor for key, tensor in taken.items() if key not in weights}

@@ -9,7 +9,7 @@ return starts as the model's own initialisation says; what it does not read is r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from torch import Tensor, nn
 
@@ -20,7 +20,7 @@ Converter = Callable[["SourceWeights", nn.Module], dict[str, Tensor]]
 """Takes the source's weights and our model (for its names and shapes); returns weights of ours."""
 
 CONVERTERS: dict[tuple[str, str], Converter] = {}
-"""Converters by registered name of the model and name of the source."""
+"""Converters by class of the model and name of the source."""
 
 BATCH_COUNTER = "num_batches_tracked"
 """Batch normalisation counts batches in newer versions of PyTorch only, and uses it nowhere."""
@@ -30,13 +30,11 @@ class ConversionError(ValueError):
     """Weights that cannot be converted; the message names file, entries and remedy."""
 
 
-def register_converter(
-    models: str | Sequence[str], source: str
-) -> Callable[[Converter], Converter]:
-    """Register a function as the converter for some models and a source.
+def register_converter(method: str, source: str) -> Callable[[Converter], Converter]:
+    """Register a function as the converter for a method and a source.
 
     Args:
-        models: Registered names of the models, without scope.
+        method: Name of the model's class; its subclasses inherit the converter.
         source: What the weights come from, for instance ``sparse_rcnn``.
 
     Raises:
@@ -44,18 +42,22 @@ def register_converter(
     """
 
     def register(function: Converter) -> Converter:
-        for model in [models] if isinstance(models, str) else models:
-            if (model, source) in CONVERTERS:
-                raise KeyError(f"{model} has a converter for {source} already")
-            CONVERTERS[model, source] = function
+        if (method, source) in CONVERTERS:
+            raise KeyError(f"{method} has a converter for {source} already")
+        CONVERTERS[method, source] = function
         return function
 
     return register
 
 
-def sources_of(model: str) -> list[str]:
-    """Return the names of the sources that can be converted for a model."""
-    return sorted(source for owner, source in CONVERTERS if owner == model)
+def converters_of(model: nn.Module) -> dict[str, Converter]:
+    """Return the converters of a model by source, a subclass's own before inherited ones."""
+    found: dict[str, Converter] = {}
+    for owner in reversed([kind.__name__ for kind in type(model).__mro__]):
+        found.update(
+            {src: function for (name, src), function in CONVERTERS.items() if name == owner}
+        )
+    return found
 
 
 class SourceWeights(Mapping[str, Tensor]):

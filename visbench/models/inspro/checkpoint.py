@@ -7,9 +7,6 @@ from torch import Tensor, nn
 
 from visbench.models.conversion import SourceWeights, register_converter
 
-MODELS_OF_INSPRO = ("InsPro",)
-"""Registered models that share backbone, pyramid and stages."""
-
 CLASS_LAYERS = r"head\.stages\.\d+\.interaction\.fc_cls\.(weight|bias)"
 _BACKBONE = (r"((?:backbone|neck)\..+)", r"\1")
 
@@ -34,7 +31,7 @@ PRETRAINED_RULES = (
 )
 
 
-@register_converter(MODELS_OF_INSPRO, "sparse_rcnn")
+@register_converter("InsPro", "sparse_rcnn")
 def from_sparse_rcnn(source: SourceWeights, model: nn.Module) -> dict[str, Tensor]:
     """Take backbone, pyramid, stages and proposals of MMDetection's Sparse R-CNN.
 
@@ -49,7 +46,7 @@ def from_sparse_rcnn(source: SourceWeights, model: nn.Module) -> dict[str, Tenso
     return source.take(model, SPARSE_RCNN_RULES, if_it_fits=[CLASS_LAYERS])
 
 
-@register_converter(MODELS_OF_INSPRO, "condinst")
+@register_converter("InsPro", "condinst")
 def from_condinst(source: SourceWeights, model: nn.Module) -> dict[str, Tensor]:
     """Take the mask branch of MMDetection's CondInst.
 
@@ -63,7 +60,7 @@ def from_condinst(source: SourceWeights, model: nn.Module) -> dict[str, Tensor]:
     return source.take(model, CONDINST_RULES)
 
 
-@register_converter(MODELS_OF_INSPRO, "inspro")
+@register_converter("InsPro", "inspro")
 def from_pretraining(source: SourceWeights, model: nn.Module) -> dict[str, Tensor]:
     """Take everything of InsPro trained on still images but the class layers and the attention.
 
