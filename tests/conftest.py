@@ -250,12 +250,15 @@ def coco_content() -> dict[str, Any]:
 
 @pytest.fixture
 def tiny_coco(tmp_path: Path) -> Path:
-    """Root of a tiny COCO with the splits train2017 and val2017 of the same content."""
+    """Root of a tiny COCO: train2017 with defects, val2017 the same without them."""
     root = tmp_path / "coco"
     (root / "annotations").mkdir(parents=True)
     for split in ("train2017", "val2017"):
         (root / split).mkdir()
-        (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(coco_content()))
+        content = coco_content()
+        if split == "val2017":
+            content["annotations"] = [a for a in content["annotations"] if a["id"] not in (43, 44)]
+        (root / "annotations" / f"instances_{split}.json").write_text(json.dumps(content))
         for number in range(1, 7):
             rng = np.random.default_rng(number)
             image = rng.integers(0, 255, (COCO_HEIGHT, COCO_WIDTH, 3), dtype=np.uint8)

@@ -151,6 +151,14 @@ def test_without_annotations_only_results_are_written(truth: Path, tmp_path: Pat
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["results.json"]
 
 
+def test_a_line_for_a_polygon_is_named(truth: Path) -> None:
+    content = json.loads(truth.read_text())
+    content["annotations"][1]["segmentation"] = [[1, 1, 5, 1, 5, 5], [0, 0, 9, 9]]
+    truth.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="annotation 2: field 'segmentation' has a polygon"):
+        process(CocoImageMetric(str(truth)), [])
+
+
 def test_bad_input_is_named(truth: Path) -> None:
     with pytest.raises(ConfigError, match="'boxes' is not among"):
         CocoImageMetric(metric="boxes")

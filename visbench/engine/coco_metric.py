@@ -61,10 +61,22 @@ class CocoImageMetric(TracksMetric):
 
     @property
     def coco(self) -> COCO:
-        """The annotation file, read once."""
+        """The annotation file, read once.
+
+        Raises:
+            UserError: If a polygon has fewer than three points, which pycocotools cannot take.
+        """
         if self._coco is None:
             with redirect_stdout(io.StringIO()):
-                self._coco = COCO(self.path)
+                coco = COCO(self.path)
+            for annotation in coco.anns.values():
+                polygons = annotation.get("segmentation")
+                if isinstance(polygons, list) and any(len(points) < 6 for points in polygons):
+                    raise UserError(
+                        f"{self.path}: annotation {annotation['id']}: field 'segmentation' has a "
+                        "polygon of fewer than three points; remove it from the file"
+                    )
+            self._coco = coco
         return self._coco
 
     @property
