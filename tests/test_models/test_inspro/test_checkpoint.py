@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from torch import Tensor, nn
 
 from visbench.models import InsPro
@@ -17,12 +19,13 @@ from visbench.models.conversion import CONVERTERS, ConversionError, SourceWeight
 from visbench.registry import MODELS
 from visbench.testing.seeded_weights import seeded_input
 
+import mmdet  # isort: skip
 from mmdet.registry import MODELS as MMDET_MODELS  # isort: skip
 from mmdet.structures import DetDataSample  # isort: skip
 
 HEIGHT, WIDTH, CHANNELS, QUERIES, CLASSES = 64, 96, 16, 6, 5
 NORM = {"type": "BN"}
-Config = Callable[..., dict[str, Any]]
+TinyConfig = Callable[..., dict[str, Any]]
 
 
 def backbone() -> dict[str, Any]:
@@ -149,7 +152,7 @@ def randomised(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
-def ours(config: Config, classes: int = CLASSES, **head: Any) -> InsPro:
+def ours(config: TinyConfig, classes: int = CLASSES, **head: Any) -> InsPro:
     """Return the tiny InsPro with the sizes of the detectors above."""
     fields = config(**{"num_classes": classes, "num_queries": QUERIES, **head})
     fields["backbone"], fields["neck"] = backbone(), neck()
@@ -167,7 +170,7 @@ def convert(source: str, theirs: nn.Module, model: InsPro) -> tuple[dict[str, Te
 
 
 @torch.no_grad()
-def test_sparse_rcnn_finds_the_same(config: Config) -> None:
+def test_sparse_rcnn_finds_the_same(config: TinyConfig) -> None:
     theirs, model = sparse_rcnn(), ours(config)
     taken, left = convert("sparse_rcnn", theirs, model)
     images = torch.stack([seeded_input(f"image.{i}", (3, HEIGHT, WIDTH), -2, 2) for i in range(2)])
@@ -191,7 +194,7 @@ def test_sparse_rcnn_finds_the_same(config: Config) -> None:
 
 
 @torch.no_grad()
-def test_condinst_has_the_same_mask_features(config: Config) -> None:
+def test_condinst_has_the_same_mask_features(config: TinyConfig) -> None:
     theirs, model = condinst(), ours(config)
     taken, left = convert("condinst", theirs, model)
     levels = [seeded_input(f"level.{i}", (2, CHANNELS, 32 >> i, 48 >> i), -1, 1) for i in range(4)]
@@ -203,7 +206,7 @@ def test_condinst_has_the_same_mask_features(config: Config) -> None:
     assert any(name.startswith("bbox_head.controller") for name in left)
 
 
-def test_class_layer_follows_the_number_of_classes(config: Config) -> None:
+def test_class_layer_follows_the_number_of_classes(config: TinyConfig) -> None:
     model = ours(config, classes=CLASSES + 2)
     taken, left = convert("sparse_rcnn", sparse_rcnn(), model)
     layers = [
@@ -216,7 +219,7 @@ def test_class_layer_follows_the_number_of_classes(config: Config) -> None:
         assert torch.allclose(stage.interaction.fc_cls.bias.sigmoid(), torch.tensor(0.01))
 
 
-def test_pretraining_keeps_class_layers_and_attention_out(config: Config) -> None:
+def test_pretraining_keeps_class_layers_and_attention_out(config: TinyConfig) -> None:
     theirs = ours(config, num_stages=2)
     randomised(theirs)
     model = ours(config)
@@ -230,7 +233,7 @@ def test_pretraining_keeps_class_layers_and_attention_out(config: Config) -> Non
         assert torch.equal(value, before[name] if name in fresh else theirs.state_dict()[name])
 
 
-def test_pretraining_starts_a_model_without_bank_alike(config: Config) -> None:
+def test_pretraining_starts_a_model_without_bank_alike(config: TinyConfig) -> None:
     """The bank's size is no part of the weights: pre-training has none, training has one."""
     theirs, model = ours(config, bank_size=1), ours(config, classes=2)
     taken, _ = convert("inspro", theirs, model)
@@ -255,21 +258,50 @@ def test_pretraining_starts_a_model_without_bank_alike(config: Config) -> None:
     ],
 )
 def test_other_sizes_and_sources_are_refused(
-    config: Config, source: str, theirs: Callable[[], nn.Module], head: dict, message: str
+    config: TinyConfig, source: str, theirs: Callable[[], nn.Module], head: dict, message: str
 ) -> None:
     with pytest.raises(ConversionError, match=message) as error:
         convert(source, theirs(), ours(config, **head))
     assert "theirs.pth" in str(error.value)
 
 
-def test_a_single_missing_entry_is_an_error(config: Config) -> None:
+def test_a_single_missing_entry_is_an_error(config: TinyConfig) -> None:
     weights = dict(sparse_rcnn().state_dict())
     del weights["roi_head.bbox_head.1.ffn.layers.1.bias"]
     with pytest.raises(ConversionError, match=r"lacks 1 entries, .*bbox_head\.1\.ffn"):
         CONVERTERS["InsPro", "sparse_rcnn"](SourceWeights(weights, "cut.pth"), ours(config))
 
 
-def test_counters_of_batches_may_be_missing(config: Config) -> None:
+def test_counters_of_batches_may_be_missing(config: TinyConfig) -> None:
     weights = {k: v for k, v in sparse_rcnn().state_dict().items() if "num_batches" not in k}
     taken = CONVERTERS["InsPro", "sparse_rcnn"](SourceWeights(weights, "old.pth"), ours(config))
     assert taken and not any("num_batches" in name for name in taken)
+
+
+def test_published_sizes_fit_the_coco_config() -> None:
+    """MMDetection's own configs against ours: names and shapes, no weights."""
+    theirs = Path(mmdet.__file__).parent / ".mim" / "configs"
+    own = Path(__file__).parents[3] / "configs" / "inspro" / "inspro_r50_8xb2-264k_coco.py"
+    files = {
+        "sparse_rcnn": theirs / "sparse_rcnn" / "sparse-rcnn_r50_fpn_1x_coco.py",
+        "condinst": theirs / "condinst" / "condinst_r50_fpn_ms-poly-90k_coco_instance.py",
+    }
+    configs = {kind: Config.fromfile(path).model for kind, path in files.items()}
+    with torch.device("meta"):
+        model = MODELS.build(Config.fromfile(own).model)
+        built = {
+            kind: MMDET_MODELS.build({**config, "data_preprocessor": None})
+            for kind, config in configs.items()
+        }
+    taken: dict[str, Tensor] = {}
+    for kind, detector in built.items():
+        source = SourceWeights(detector.state_dict(), kind)
+        taken.update(CONVERTERS["InsPro", kind](source, model))
+        if kind == "sparse_rcnn":
+            assert source.left == []
+    rest = {re.sub(r"\d+", "*", name) for name in set(model.state_dict()) - set(taken)}
+    assert rest == {
+        "head.intra_query.epsilon.weight",
+        "head.stages.*.controller.*.weight",
+        "head.stages.*.controller.*.bias",
+    }
