@@ -181,7 +181,13 @@ def train(arguments: Sequence[str] | None = None) -> None:
     if args.resume is not None:
         config.resume = True
         config.load_from = None if args.resume == "auto" else args.resume
-    _check_file(config.get("load_from"))
+    _check_file(
+        config.get("load_from"),
+        "check the path"
+        if args.resume is not None
+        else "load_from of the config says where training starts: make the file as the config "
+        "describes, or start without it by --cfg-options load_from=None",
+    )
     remove_partial_files(config.work_dir)
     runner = build_runner(config)
     with clear_errors(f"config {args.config}: the training cannot start", config):
@@ -226,9 +232,9 @@ def _set_out_dir(config: Config, folder: str) -> None:
             evaluator["out_dir"] = folder
 
 
-def _check_file(path: str | None) -> None:
+def _check_file(path: str | None, remedy: str = "check the path") -> None:
     if path and "://" not in path and not Path(path).expanduser().is_file():
-        raise CheckpointError(f"checkpoint {path} does not exist; check the path")
+        raise CheckpointError(f"checkpoint {path} does not exist; {remedy}")
 
 
 def run_command(command: Callable[[], Any]) -> int:
