@@ -78,6 +78,7 @@ _PARTS = (
     "visbench.models",
     "visbench.datasets.benchmarks",
     "visbench.datasets.imagenet.dataset",
+    "visbench.datasets.coco",
     "visbench.datasets.mixed",
     "visbench.datasets.samplers",
     "visbench.datasets.transforms",
@@ -86,6 +87,7 @@ _ENGINE = tuple(
     f"visbench.engine.{module}"
     for module in (
         "checkpoint_hook",
+        "coco_metric",
         "hooks",
         "loops",
         "metric",
@@ -120,6 +122,7 @@ DATASETS = _child(
     _P.DATASETS,
     "visbench.datasets.benchmarks",
     "visbench.datasets.imagenet.dataset",
+    "visbench.datasets.coco",
     "visbench.datasets.mixed",
 )
 DATA_SAMPLERS = _child("data sampler", _P.DATA_SAMPLERS, "visbench.datasets.samplers")
@@ -132,7 +135,7 @@ OPTIMIZERS = _child("optimizer", _P.OPTIMIZERS)
 OPTIM_WRAPPERS = _child("optim wrapper", _P.OPTIM_WRAPPERS)
 OPTIM_WRAPPER_CONSTRUCTORS = _child("optim wrapper constructor", _P.OPTIM_WRAPPER_CONSTRUCTORS)
 PARAM_SCHEDULERS = _child("parameter scheduler", _P.PARAM_SCHEDULERS)
-METRICS = _child("metric", _P.METRICS, "visbench.engine.metric")
+METRICS = _child("metric", _P.METRICS, "visbench.engine.metric", "visbench.engine.coco_metric")
 EVALUATOR = _child("evaluator", _P.EVALUATOR)
 VISUALIZERS = _child("visualizer", _P.VISUALIZERS)
 VISBACKENDS = _child("visualizer backend", _P.VISBACKENDS)

@@ -106,6 +106,10 @@ def test_errors_are_one_message_without_traceback(
     ("options", "words"),
     [
         (["--resume", "none.pth"], "checkpoint none.pth does not exist"),
+        (
+            ["--cfg-options", "load_from=start.pth"],
+            "start without it by --cfg-options load_from=None",
+        ),
         (["--auto-scale-lr"], "base_batch_size"),
         (["--device", "tpu"], "device 'tpu' is unknown"),
         (["--cfg-options", "val_dataloader.dataset.ann_file=none.json"], "none.json"),

@@ -11,12 +11,14 @@ from visbench.lazy import lazy_names
 
 _ORIGINS = {
     "ClipBroadcaster": "transforms",
+    "CocoClips": "coco",
     "Draw": "draws",
     "EndOfVideo": "frame_source",
     "FrameError": "frame_source",
     "FrameSource": "frame_source",
     "ImageNetDET": "imagenet.dataset",
     "ImageNetVID": "imagenet.dataset",
+    "JitterClip": "transforms",
     "LoadFrame": "transforms",
     "MixedDataset": "mixed",
     "MovingShapesDataset": "benchmarks",

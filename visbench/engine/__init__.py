@@ -12,6 +12,7 @@ from visbench.lazy import lazy_names
 _ORIGINS = {
     "AtomicCheckpointHook": "checkpoint_hook",
     "CheckpointError": "errors",
+    "CocoImageMetric": "coco_metric",
     "ConfigError": "errors",
     "RandomStateHook": "hooks",
     "SeededIterTrainLoop": "train_loop",

@@ -26,8 +26,9 @@ from visbench.engine.config import (
 )
 from visbench.engine.device import select_device
 from visbench.engine.errors import CheckpointError, ConfigError, UserError
+from visbench.engine.metric import TracksMetric
 from visbench.evaluation.errors import InputError
-from visbench.registry import RUNNERS, register_all_modules
+from visbench.registry import METRICS, RUNNERS, register_all_modules
 
 TRACEBACK = "VISBENCH_TRACEBACK"
 _MENDABLE = (UserError, InputError, FrameError)
@@ -180,7 +181,13 @@ def train(arguments: Sequence[str] | None = None) -> None:
     if args.resume is not None:
         config.resume = True
         config.load_from = None if args.resume == "auto" else args.resume
-    _check_file(config.get("load_from"))
+    _check_file(
+        config.get("load_from"),
+        "check the path"
+        if args.resume is not None
+        else "load_from of the config says where training starts: make the file as the config "
+        "describes, or start without it by --cfg-options load_from=None",
+    )
     remove_partial_files(config.work_dir)
     runner = build_runner(config)
     with clear_errors(f"config {args.config}: the training cannot start", config):
@@ -219,13 +226,15 @@ def test(arguments: Sequence[str] | None = None) -> dict[str, float]:
 def _set_out_dir(config: Config, folder: str) -> None:
     evaluators = config.test_evaluator
     for evaluator in evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]:
-        if str(evaluator.get("type", "")).endswith("VISMetric"):
+        kind = evaluator.get("type")
+        kind = METRICS.get(kind) if isinstance(kind, str) else kind
+        if isinstance(kind, type) and issubclass(kind, TracksMetric):
             evaluator["out_dir"] = folder
 
 
-def _check_file(path: str | None) -> None:
+def _check_file(path: str | None, remedy: str = "check the path") -> None:
     if path and "://" not in path and not Path(path).expanduser().is_file():
-        raise CheckpointError(f"checkpoint {path} does not exist; check the path")
+        raise CheckpointError(f"checkpoint {path} does not exist; {remedy}")
 
 
 def run_command(command: Callable[[], Any]) -> int:

@@ -4,7 +4,7 @@
 import visbench.registry  # noqa: F401  (sets up the operators before mmdet is imported)
 
 # isort: split
-from visbench.datasets.transforms.broadcast import ClipBroadcaster
+from visbench.datasets.transforms.broadcast import ClipBroadcaster, JitterClip
 from visbench.datasets.transforms.formatting import PackClip
 from visbench.datasets.transforms.loading import LoadFrame
 from visbench.datasets.transforms.sampling import (
@@ -18,6 +18,7 @@ from visbench.datasets.transforms.sampling import (
 __all__ = [
     "ClipBroadcaster",
     "FrameSampler",
+    "JitterClip",
     "LoadFrame",
     "PackClip",
     "SampleClip",

@@ -61,3 +61,33 @@ class ClipBroadcaster(TransformBroadcaster):
         keys = dict.fromkeys(key for frame in frames for key in frame)
         results.update({key: [frame.get(key) for frame in frames] for key in keys})
         return results
+
+
+CLIP_VIEWS = ("jitter", "identical")
+"""What the frames of a clip made from one still image are: views of their own, or copies."""
+
+
+@TRANSFORMS.register_module()
+class JitterClip(ClipBroadcaster):
+    """Give every frame of a clip made from a still image a view of its own.
+
+    Any per-frame transforms do: MMDetection's ``Rotate`` and ``RandomCrop`` for small movements
+    of a camera, ``Rotate`` alone by up to 30 degrees for pseudo videos. Objects keep their ids.
+
+    Args:
+        transforms: Transforms or their configs; each frame draws random parameters of its own.
+        coco_clip: ``jitter`` applies them, ``identical`` leaves all frames the same.
+
+    Raises:
+        ValueError: If ``coco_clip`` is another word.
+    """
+
+    def __init__(self, transforms: list[Any], coco_clip: str = "jitter") -> None:
+        if coco_clip not in CLIP_VIEWS:
+            raise ValueError(f"coco_clip={coco_clip!r} is not one of {list(CLIP_VIEWS)}")
+        super().__init__(transforms, share_random_params=False)
+        self.coco_clip = coco_clip
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any] | None:
+        """Transform a clip given as dictionary of lists over its frames."""
+        return results if self.coco_clip == "identical" else super().transform(results)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """InsPro: propagation of instance queries and proposals (He et al., NeurIPS 2022)."""
 
+from visbench.models.inspro import checkpoint as _converters  # noqa: F401  (registers them)
 from visbench.models.inspro.detector import InsPro, InsProState
 from visbench.models.inspro.head import InsProHead
 from visbench.models.inspro.lite import InsProLite

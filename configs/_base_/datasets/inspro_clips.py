@@ -1,0 +1,42 @@
+# How InsPro's training clips are made: resize and flip only, the same for all frames, since its
+# proposals are positions. Clips of still images (COCO) first get a view of their own per frame.
+_load = dict(
+    type="visbench.ClipBroadcaster",
+    transforms=[
+        dict(type="visbench.LoadFrame"),
+        dict(type="mmdet.LoadTrackAnnotations", with_mask=True),
+    ],
+)
+_augment = dict(
+    type="visbench.ClipBroadcaster",
+    share_random_params=True,
+    transforms=[
+        dict(
+            type="mmdet.RandomChoiceResize",
+            resize_type="mmdet.Resize",
+            scales=[(768, side) for side in range(288, 513, 32)],
+            keep_ratio=True,
+        ),
+        dict(type="mmdet.RandomFlip", prob=0.5),
+    ],
+)
+# coco_clip="identical" leaves out what only still images need.
+_jitter = dict(
+    type="visbench.JitterClip",
+    coco_clip="jitter",
+    transforms=[
+        dict(type="mmdet.Rotate", max_mag=10.0),
+        dict(
+            type="mmdet.RandomCrop",
+            crop_size=(0.8, 0.8),
+            crop_type="relative_range",
+            allow_negative_crop=True,
+        ),
+    ],
+)
+video_clip_transforms = [_load, _augment, dict(type="visbench.PackClip", require="any")]
+image_clip_transforms = [
+    *(_load, _jitter, _augment),
+    # Boxes of rotated objects are loose; those of their masks are not.
+    dict(type="visbench.PackClip", require="any", boxes_from_masks=True),
+]

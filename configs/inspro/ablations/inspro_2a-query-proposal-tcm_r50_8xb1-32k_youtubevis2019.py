@@ -1,0 +1,7 @@
+# InsPro, Table 2a-C: queries and proposals, temporally consistent matching, without deduplication
+# loss and feature bank (2b without, 2d query-slot).
+_base_ = "../inspro_r50_8xb1-32k_youtubevis2019.py"
+
+model = dict(head=dict(bank_size=1), criterion=dict(dedup_beta=0.0))
+# The attention over the bank has no part in the loss.
+find_unused_parameters = True
