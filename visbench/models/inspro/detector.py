@@ -22,12 +22,19 @@ from visbench.models.inspro.association import (
 )
 from visbench.models.inspro.head import Carry, InsProHead
 from visbench.models.inspro.stage import StageOutput
-from visbench.models.inspro.targets import clip_targets
+from visbench.models.inspro.targets import ClipTargets, clip_targets
 from visbench.models.layers import boxes_to_original, masks_at_original_size
 from visbench.models.layers.dynamic_masks import upsample_logits
 from visbench.models.state import VideoState
 from visbench.registry import MODELS
-from visbench.structures import Frame, FrameInstances, VideoInfo, VideoTracks, encode_masks
+from visbench.structures import (
+    RLE,
+    Frame,
+    FrameInstances,
+    VideoInfo,
+    VideoTracks,
+    encode_masks,
+)
 
 LOGIT_UPSAMPLING = 2
 """Masks are supervised and turned into probabilities at half the stride of the mask features."""
@@ -135,7 +142,26 @@ class InsPro(OnlineVISModel):
         targets = clip_targets(data_samples, stride, inputs.device)
         outputs = self.head(features, targets.whwh, len(inputs))
         slots = self.criterion.match(outputs, targets)
-        losses = self.criterion.box_losses(outputs, targets, slots)
+        return self.losses(outputs, mask_features, targets, slots)
+
+    def losses(
+        self,
+        outputs: StageOutput,
+        mask_features: Tensor,
+        targets: ClipTargets,
+        slots: Tensor,
+        padding: Tensor | None = None,
+    ) -> dict:
+        """Return the losses of clips whose objects have been given slots.
+
+        Args:
+            outputs: ``(M, T * B, N, ...)``.
+            mask_features: ``(T * B, channels, h, w)``.
+            targets: The objects.
+            slots: ``(M, O)`` slot of every object in every stage, -1 for none.
+            padding: ``(T * B, N)`` booleans, true for slots that have no part in any loss.
+        """
+        losses = self.criterion.box_losses(outputs, targets, slots, padding)
         supervised = torch.zeros_like(slots, dtype=torch.bool)
         supervised[self.head.mask_stages] = True
         stage, index = ((slots >= 0) & supervised).nonzero(as_tuple=True)
@@ -175,8 +201,7 @@ class InsPro(OnlineVISModel):
         ``3 * top_k``; a slot that joins them later has no mask before.
         """
         features, mask_features = self.extract(frame.image[None])
-        height, width = frame.valid_size
-        whwh = frame.image.new_tensor([[width, height, width, height]])
+        whwh = frame_size(frame)
         carry = Carry(state.queries, state.proposals, state.bank)
         boxes = carry.proposals * whwh[:, None]
         output = self.head.forward_frame(features, carry.queries, boxes, whwh)[-1]
@@ -190,21 +215,8 @@ class InsPro(OnlineVISModel):
             self.test_cfg["score_reduce"],
         )
         slots, labels, scores = self._emitted(state, probabilities)
-        logits = self._decode(mask_features, output, slots)
-        masks = masks_at_original_size(
-            logits,
-            self.head.mask_head.stride // LOGIT_UPSAMPLING,
-            frame.valid_size,
-            frame.original_size,
-            self.test_cfg["mask_thr"],
-        )
-        reported = self.head.reported_boxes(output.boxes, whwh)[0, slots].float()
         instances = FrameInstances(
-            slots,
-            labels,
-            scores,
-            boxes_to_original(reported, frame.scale_factor),
-            encode_masks(masks),
+            slots, labels, scores, *self._boxes_and_masks(frame, mask_features, output, slots)
         )
         state.recorder.add(frame.index, instances)
         return instances
@@ -252,6 +264,20 @@ class InsPro(OnlineVISModel):
         present = scores >= self.test_cfg["frame_score_thr"]
         return slots[present], labels[present], scores[present]
 
+    def _boxes_and_masks(
+        self, frame: Frame, mask_features: Tensor, output: StageOutput, slots: Tensor
+    ) -> tuple[Tensor, list[RLE]]:
+        """Return the boxes ``(n, 4)`` and the masks of slots of a frame, at original size."""
+        masks = masks_at_original_size(
+            self._decode(mask_features, output, slots),
+            self.head.mask_head.stride // LOGIT_UPSAMPLING,
+            frame.valid_size,
+            frame.original_size,
+            self.test_cfg["mask_thr"],
+        )
+        boxes = self.head.reported_boxes(output.boxes, frame_size(frame))[0, slots].float()
+        return boxes_to_original(boxes, frame.scale_factor), encode_masks(masks)
+
     def _decode(self, mask_features: Tensor, output: StageOutput, slots: Tensor) -> Tensor:
         """Return mask logits ``(n, h, w)`` of slots of a single frame."""
         logits = self.head.mask_logits(
@@ -261,6 +287,12 @@ class InsPro(OnlineVISModel):
             torch.zeros_like(slots),
         )
         return upsample_logits(logits, LOGIT_UPSAMPLING)
+
+
+def frame_size(frame: Frame) -> Tensor:
+    """Return the size ``(1, 4)`` (width, height, width, height) of the unpadded frame."""
+    height, width = frame.valid_size
+    return frame.image.new_tensor([[width, height, width, height]])
 
 
 def _check_test_cfg(given: dict) -> dict[str, Any]:

@@ -176,7 +176,12 @@ class InsProHead(BaseModule):
         return Carry(queries, proposals, [])
 
     def forward_frame(
-        self, features: Sequence[Tensor], queries: Tensor, boxes: Tensor, whwh: Tensor
+        self,
+        features: Sequence[Tensor],
+        queries: Tensor,
+        boxes: Tensor,
+        whwh: Tensor,
+        padding: Tensor | None = None,
     ) -> list[StageOutput]:
         """Run all stages on one frame of each of B clips.
 
@@ -185,6 +190,8 @@ class InsProHead(BaseModule):
             queries: ``(B, N, C)``.
             boxes: ``(B, N, 4)`` xyxy in pixels; only the first stage passes gradient to them.
             whwh: ``(B, 4)`` width, height, width, height of the unpadded frames.
+            padding: ``(B, N)`` booleans, true for slots that the others must not see; their own
+                outputs mean nothing.
 
         Returns:
             The output of every stage.
@@ -192,7 +199,7 @@ class InsProHead(BaseModule):
         outputs = []
         for stage in self.stages:
             rois = self.roi_extractor(features, bbox2roi(list(boxes.detach())))
-            output = stage(rois, queries, boxes)
+            output = stage(rois, queries, boxes, padding)
             if self.clip_proposals == "all_stages":
                 output = output._replace(
                     boxes=clip_boxes(output.boxes, whwh, self.min_proposal_size)

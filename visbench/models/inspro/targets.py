@@ -49,6 +49,21 @@ class ClipTargets:
         """Number of objects of every frame, ``(T * B,)``."""
         return torch.bincount(self.frame, minlength=len(self.whwh))
 
+    def at(self, time: int) -> ClipTargets:
+        """Return the objects of the frames ``time`` of all clips, as clips of one frame."""
+        first = time * self.num_clips
+        bounds = torch.tensor([first, first + self.num_clips], device=self.frame.device)
+        start, stop = torch.searchsorted(self.frame, bounds).tolist()
+        return ClipTargets(
+            num_clips=self.num_clips,
+            whwh=self.whwh[first : first + self.num_clips],
+            frame=self.frame[start:stop] - first,
+            ids=self.ids[start:stop],
+            labels=self.labels[start:stop],
+            boxes=self.boxes[start:stop],
+            masks=self.masks[start:stop],
+        )
+
 
 def frame_sizes(samples: Sequence[TrackDataSample], device: torch.device) -> Tensor:
     """Return ``(T * B, 4)`` sizes (width, height, width, height) of the unpadded frames."""
