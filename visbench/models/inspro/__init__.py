@@ -4,5 +4,13 @@
 from visbench.models.inspro.detector import InsPro, InsProState
 from visbench.models.inspro.head import InsProHead
 from visbench.models.inspro.losses import InsProCriterion
+from visbench.models.inspro.track_detect import InsProTrackDetect, TrackDetectState
 
-__all__ = ["InsPro", "InsProCriterion", "InsProHead", "InsProState"]
+__all__ = [
+    "InsPro",
+    "InsProCriterion",
+    "InsProHead",
+    "InsProState",
+    "InsProTrackDetect",
+    "TrackDetectState",
+]

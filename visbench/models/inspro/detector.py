@@ -140,27 +140,7 @@ class InsPro(OnlineVISModel):
         features, mask_features = self.extract(inputs.transpose(0, 1).flatten(0, 1))
         stride = self.head.mask_head.stride // LOGIT_UPSAMPLING
         targets = clip_targets(data_samples, stride, inputs.device)
-        outputs = self.head(features, targets.whwh, len(inputs))
-        slots = self.criterion.match(outputs, targets)
-        return self.losses(outputs, mask_features, targets, slots)
-
-    def losses(
-        self,
-        outputs: StageOutput,
-        mask_features: Tensor,
-        targets: ClipTargets,
-        slots: Tensor,
-        padding: Tensor | None = None,
-    ) -> dict:
-        """Return the losses of clips whose objects have been given slots.
-
-        Args:
-            outputs: ``(M, T * B, N, ...)``.
-            mask_features: ``(T * B, channels, h, w)``.
-            targets: The objects.
-            slots: ``(M, O)`` slot of every object in every stage, -1 for none.
-            padding: ``(T * B, N)`` booleans, true for slots that have no part in any loss.
-        """
+        outputs, slots, padding = self.run_clips(features, targets)
         losses = self.criterion.box_losses(outputs, targets, slots, padding)
         supervised = torch.zeros_like(slots, dtype=torch.bool)
         supervised[self.head.mask_stages] = True
@@ -180,6 +160,22 @@ class InsPro(OnlineVISModel):
             return {**losses, "loss_dice": zero, "loss_mask": zero}
         logits = upsample_logits(logits, LOGIT_UPSAMPLING)
         return {**losses, **self.criterion.mask_losses(logits, targets.masks[index], weight)}
+
+    def run_clips(
+        self, features: Sequence[Tensor], targets: ClipTargets
+    ) -> tuple[StageOutput, Tensor, Tensor | None]:
+        """Run B clips of T frames and match their objects.
+
+        Args:
+            features: Maps ``(T * B, C, h, w)``, the clips of the first frame first.
+            targets: The objects.
+
+        Returns:
+            Outputs ``(M, T * B, N, ...)``; the slot ``(M, O)`` of every object in every stage, -1
+            for none; ``(T * B, N)`` booleans, true for slots without a meaning, or None.
+        """
+        outputs = self.head(features, targets.whwh, targets.num_clips)
+        return outputs, self.criterion.match(outputs, targets), None
 
     def start(self, video: VideoInfo) -> InsProState:
         """Return the learned pairs, an empty bank and no scores."""
