@@ -23,7 +23,7 @@ MODEL: dict[str, Any] = {
     **inspro.MODEL,
     "type": "InsProTrackDetect",
     "head": {**inspro.MODEL["head"], "bank_size": 1},
-    "track_life_cycle": {"open_score": 0.7, "keep_score": 0.6, "patience": 2, "max_tracks": 6},
+    "track_life_cycle": {"open_score": 0.8, "keep_score": 0.65, "patience": 2, "max_tracks": 6},
 }
 
 CASE = ConformanceCase(
