@@ -52,3 +52,14 @@ def test_every_clip_has_a_matcher_of_its_own(samples: list[TrackDataSample]) -> 
     slots = match_clips(costs, targets, lambda: TemporallyConsistentMatching(3))
     # Object 1 of the first clip keeps slot 1 although slot 0 would be cheaper in its second frame.
     assert slots.tolist() == [[2, 1, 1, 1]]
+
+
+def test_targets_of_one_time(samples: list[TrackDataSample]) -> None:
+    targets = clip_targets(samples, 4, CPU)
+    for time, (frames, ids) in enumerate([([0, 0], [3, 1]), ([0, 1], [1, 9])]):
+        part = targets.at(time)
+        assert part.frame.tolist() == frames
+        assert part.ids == ids
+        assert torch.equal(part.whwh, targets.whwh[2 * time : 2 * time + 2])
+        for name in ("labels", "boxes", "masks"):
+            assert torch.equal(getattr(part, name), getattr(targets, name)[2 * time :][:2])
