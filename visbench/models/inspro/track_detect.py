@@ -70,9 +70,9 @@ class InsProTrackDetect(InsPro):
     other slot attends to and that have no loss, which costs less than running clips one by one,
     since the time of small batches goes into the number of calls.
 
-    Where the fact of the matter is open we decided: a track whose object is not visible is
-    background in that frame and not handed on, losses are divided by the objects of each frame as
-    in InsPro, and what is emitted in a frame are all tracks that are open after it.
+    Decided by us, since the paper only says that MOTR is followed: a track whose object is not
+    visible is background in that frame and then ends; losses are divided by the objects of each
+    frame, as in InsPro; in a frame all tracks that are open after it are emitted.
 
     Args:
         track_selection: Fields of a
