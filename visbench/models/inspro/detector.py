@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmdet.models.dense_heads.condinst_head import MaskFeatModule
@@ -22,7 +22,7 @@ from visbench.models.inspro.association import (
 )
 from visbench.models.inspro.head import Carry, InsProHead
 from visbench.models.inspro.stage import StageOutput
-from visbench.models.inspro.targets import clip_targets
+from visbench.models.inspro.targets import ClipTargets, clip_targets
 from visbench.models.layers import boxes_to_original, masks_at_original_size
 from visbench.models.layers.dynamic_masks import upsample_logits
 from visbench.models.state import VideoState
@@ -53,6 +53,22 @@ class InsProState(VideoState):
     bank: list[Tensor] = field(default_factory=list)
     totals: Tensor = field(default_factory=lambda: torch.empty(0))
     counts: Tensor = field(default_factory=lambda: torch.empty(0))
+
+
+class Emitted(NamedTuple):
+    """What is emitted of a frame.
+
+    Attributes:
+        ids: ``(n,)`` track ids, each once.
+        slots: ``(n,)`` slots that box and mask are taken from.
+        labels: ``(n,)`` classes.
+        scores: ``(n,)`` scores of this frame.
+    """
+
+    ids: Tensor
+    slots: Tensor
+    labels: Tensor
+    scores: Tensor
 
 
 @MODELS.register_module()
@@ -136,6 +152,7 @@ class InsPro(OnlineVISModel):
         outputs = self.head(features, targets.whwh, len(inputs))
         slots = self.criterion.match(outputs, targets)
         losses = self.criterion.box_losses(outputs, targets, slots)
+        losses.update(self.identity_losses(features, outputs, targets, slots))
         supervised = torch.zeros_like(slots, dtype=torch.bool)
         supervised[self.head.mask_stages] = True
         stage, index = ((slots >= 0) & supervised).nonzero(as_tuple=True)
@@ -169,11 +186,7 @@ class InsPro(OnlineVISModel):
 
     @torch.no_grad()
     def step(self, frame: Frame, state: InsProState) -> FrameInstances:
-        """Process the next prepared frame; ids of the instances are slots.
-
-        Masks are decoded for the slots whose running score is among the best
-        ``3 * top_k``; a slot that joins them later has no mask before.
-        """
+        """Process the next prepared frame; :meth:`identify` decides what is emitted."""
         features, mask_features = self.extract(frame.image[None])
         height, width = frame.valid_size
         whwh = frame.image.new_tensor([[width, height, width, height]])
@@ -181,16 +194,8 @@ class InsPro(OnlineVISModel):
         boxes = carry.proposals * whwh[:, None]
         output = self.head.forward_frame(features, carry.queries, boxes, whwh)[-1]
         state.queries, state.proposals, state.bank = self.head.hand_over(output, carry, whwh)
-        probabilities = output.logits[0].float().sigmoid()
-        state.totals, state.counts = accumulate_scores(
-            state.totals,
-            state.counts,
-            probabilities,
-            self.test_cfg["frame_score_thr"],
-            self.test_cfg["score_reduce"],
-        )
-        slots, labels, scores = self._emitted(state, probabilities)
-        logits = self._decode(mask_features, output, slots)
+        emitted = self.identify(features, output, whwh, state)
+        logits = self._decode(mask_features, output, emitted.slots)
         masks = masks_at_original_size(
             logits,
             self.head.mask_head.stride // LOGIT_UPSAMPLING,
@@ -198,16 +203,63 @@ class InsPro(OnlineVISModel):
             frame.original_size,
             self.test_cfg["mask_thr"],
         )
-        reported = self.head.reported_boxes(output.boxes, whwh)[0, slots].float()
+        reported = self.head.reported_boxes(output.boxes, whwh)[0, emitted.slots].float()
         instances = FrameInstances(
-            slots,
-            labels,
-            scores,
+            emitted.ids,
+            emitted.labels,
+            emitted.scores,
             boxes_to_original(reported, frame.scale_factor),
             encode_masks(masks),
         )
         state.recorder.add(frame.index, instances)
         return instances
+
+    def identity_losses(
+        self,
+        features: Sequence[Tensor],
+        outputs: StageOutput,
+        targets: ClipTargets,
+        slots: Tensor,
+    ) -> dict[str, Tensor]:
+        """Return the losses of whatever gives objects their identity; slots need none.
+
+        Args:
+            features: Maps ``(F, C, h, w)`` of all frames.
+            outputs: ``(M, F, N, ...)``.
+            targets: The objects.
+            slots: ``(M, O)`` slot of every object in every stage, -1 for none.
+        """
+        return {}
+
+    def identify(
+        self, features: Sequence[Tensor], output: StageOutput, whwh: Tensor, state: InsProState
+    ) -> Emitted:
+        """Update the class scores of the video and choose what is emitted; ids are slots.
+
+        Chosen are the slots whose running score is among the best ``3 * top_k``; a slot that
+        joins them later has no mask before.
+
+        Args:
+            features: Maps ``(1, C, h, w)`` of the frame.
+            output: Output of the last stage, ``(1, N, ...)``.
+            whwh: ``(1, 4)`` size of the unpadded frame.
+            state: Changed in place.
+        """
+        probabilities = output.logits[0].float().sigmoid()
+        state.totals, state.counts = self._accumulate(state.totals, state.counts, probabilities)
+        running = video_scores(state.totals, state.counts)
+        slots = best_slots(running, DECODED_PER_PREDICTION * self.test_cfg["top_k"])
+        labels = running[slots].argmax(dim=1)
+        scores = probabilities[slots, labels]
+        present = scores >= self.test_cfg["frame_score_thr"]
+        return Emitted(slots[present], slots[present], labels[present], scores[present])
+
+    def _accumulate(
+        self, totals: Tensor, counts: Tensor, probabilities: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Add the class probabilities ``(n, K)`` of a frame as ``test_cfg`` says."""
+        threshold, reduce = self.test_cfg["frame_score_thr"], self.test_cfg["score_reduce"]
+        return accumulate_scores(totals, counts, probabilities, threshold, reduce)
 
     def finish(self, state: InsProState) -> VideoTracks:
         """Report the best ``top_k`` (slot, class) pairs of the whole video."""
@@ -241,16 +293,20 @@ class InsPro(OnlineVISModel):
             output.boxes[frames, slots.flatten()],
             frames,
         )
-        return {"logits": output.logits, "boxes": output.boxes, "masks": masks}
+        named = {"logits": output.logits, "boxes": output.boxes, "masks": masks}
+        return {**named, **self.identity_outputs(features, output.boxes, slots)}
 
-    def _emitted(self, state: InsProState, probabilities: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return slots, labels and frame scores of what is emitted in a frame."""
-        running = video_scores(state.totals, state.counts)
-        slots = best_slots(running, DECODED_PER_PREDICTION * self.test_cfg["top_k"])
-        labels = running[slots].argmax(dim=1)
-        scores = probabilities[slots, labels]
-        present = scores >= self.test_cfg["frame_score_thr"]
-        return slots[present], labels[present], scores[present]
+    def identity_outputs(
+        self, features: Sequence[Tensor], boxes: Tensor, slots: Tensor
+    ) -> dict[str, Tensor]:
+        """Return what the network computes for the identity of objects; nothing for slots.
+
+        Args:
+            features: Maps ``(F, C, h, w)``.
+            boxes: ``(F, N, 4)`` predicted boxes in pixels.
+            slots: ``(F, n)`` best slots of each frame.
+        """
+        return {}
 
     def _decode(self, mask_features: Tensor, output: StageOutput, slots: Tensor) -> Tensor:
         """Return mask logits ``(n, h, w)`` of slots of a single frame."""
