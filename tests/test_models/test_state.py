@@ -85,3 +85,14 @@ def test_values_that_do_not_load_weights_only_are_refused() -> None:
     state.tracks[7].append({1, 2})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"tracks\[7\]\[2\] holds a set"):
         state.state_dict()
+
+
+def test_bytes_are_those_kept_alive_by_tensors() -> None:
+    state = filled()
+    assert state.num_bytes() == 4 * (6 + 2 + 1)
+    state.memory = torch.zeros(100, 4)[:1]
+    assert state.num_bytes() == 4 * (400 + 2 + 1)
+    state.tracks = {1: [state.memory[0], state.memory[0, :2]]}
+    assert state.num_bytes() == 4 * 400
+    state.memory, state.tracks = None, {}
+    assert state.num_bytes() == 0

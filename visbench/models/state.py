@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -39,6 +40,19 @@ class VideoState:
         }
         return {"video_id": self.video.video_id, **values}
 
+    def num_bytes(self) -> int:
+        """Return the memory behind the tensors of the state, the recorder aside.
+
+        A view counts with everything that it keeps alive, and memory that is shared once.
+        """
+        values = [
+            getattr(self, item.name)
+            for item in fields(self)
+            if item.name not in ("video", "recorder")
+        ]
+        storages = [tensor.untyped_storage() for tensor in _tensors(values)]
+        return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned, for the same video.
 
@@ -61,6 +75,18 @@ class VideoState:
                 current.load_state_dict(copy.deepcopy(state[name]))
             else:
                 setattr(self, name, _pack(name, state[name]))
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item)
+    elif hasattr(value, "state_dict"):
+        yield from _tensors(value.state_dict())
 
 
 def _pack(name: str, value: Any) -> Any:

@@ -25,6 +25,7 @@ def tiny_config(
     criterion: dict | None = None,
     test_cfg: dict | None = None,
     model: dict | None = None,
+    masks: bool = True,
     **head: Any,
 ) -> dict[str, Any]:
     """Return a model of width 16 with 6 slots, 2 stages and 3 classes; ``model`` comes last."""
@@ -55,7 +56,9 @@ def tiny_config(
             "mask_stride": 8,
             "num_stacked_convs": 1,
             "norm_cfg": norm,
-        },
+        }
+        if masks
+        else None,
         "head": {
             "type": "visbench.InsProHead",
             "num_classes": 3,

@@ -201,6 +201,51 @@ def test_state_is_bounded(build: Callable[..., InsPro]) -> None:
     assert state.queries.shape == (1, 6, 16)
 
 
+@pytest.mark.parametrize("bank_size", [1, 3])
+def test_bytes_of_the_state_stay_when_the_bank_is_full(
+    build: Callable[..., InsPro], bank_size: int
+) -> None:
+    model = build(bank_size=bank_size).eval()
+    state = model.start(VIDEO)
+    sizes = []
+    for frame in frames(8):
+        model.step(frame, state)
+        sizes.append(state.num_bytes())
+    # Queries, a bank entry per frame, proposals, sums and counts; with T = 1 queries are the bank.
+    features, boxes, scores = 6 * 16, 6 * 4, 2 * 6 * 3
+    entries = [min(index + 1, bank_size) + (bank_size > 1) for index in range(8)]
+    assert sizes == [4 * (features * number + boxes + scores) for number in entries]
+
+
+def test_frames_of_a_video_may_change_their_size(build: Callable[..., InsPro]) -> None:
+    model = build().eval()
+    state = model.start(VIDEO)
+    for frame, valid in zip(frames(4), (VALID, (64, 32), (20, 96), VALID), strict=True):
+        whwh = torch.tensor([*valid[::-1], *valid[::-1]])
+        resized = Frame(frame.index, frame.image, valid, ORIGINAL)
+        instances = model.step(resized, state)
+        assert np.isfinite(instances.boxes).all()
+        assert (instances.boxes <= [*ORIGINAL[::-1], *ORIGINAL[::-1]]).all()
+        assert all(mask["size"] == list(ORIGINAL) for mask in instances.masks)
+        sides = (state.proposals[0, :, 2:] - state.proposals[0, :, :2]) * whwh[:2]
+        assert (sides >= 1 - 1e-4).all() and (state.proposals <= 1 + 1e-6).all()
+
+
+def test_frames_of_a_clip_may_differ_in_size(
+    build: Callable[..., InsPro], clips: Clips, make_sample: MakeSample
+) -> None:
+    model = build()
+    sample = make_sample([{1: (10, 10, 40, 30)}] * 3)
+    expected = model.loss(clips[0][:1], [sample])
+    for frame, size in zip(sample, ((HEIGHT, WIDTH), (32, 48), (50, 90)), strict=True):
+        frame.set_metainfo({"img_shape": size})
+    losses = model.loss(clips[0][:1], [sample])
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    assert losses["loss_l1"] != expected["loss_l1"]
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(value.grad).all() for value in model.parameters())
+
+
 def test_slot_permutation_permutes_ids_only(build: Callable[..., InsPro]) -> None:
     model = build()
     emitted, _ = run(model, frames(3))

@@ -98,6 +98,17 @@ def test_proposals_follow_a_change_of_frame_size(build: Callable[..., InsPro]) -
     torch.testing.assert_close(carry.proposals[0], torch.tensor([[0.5, 0.5, 1, 1]] * 4))
 
 
+def test_frames_of_a_clip_may_differ_in_size() -> None:
+    head = make_head()
+    maps = [torch.randn(3, 8, 64 // s, 96 // s) for s in (4, 8, 16, 32)]
+    sizes = torch.tensor([[96.0, 64, 96, 64], [48, 64, 48, 64], [80, 20, 80, 20]])
+    outputs = head(maps, sizes, num_clips=1)
+    for before, after in ((0, 1), (1, 2)):
+        reported = head.reported_boxes(outputs.boxes[-1, before], sizes[before])
+        started = outputs.sources[0, after] / sizes[after]
+        torch.testing.assert_close(started, (reported / sizes[before]).detach())
+
+
 @pytest.mark.parametrize(("query", "proposal"), [(True, False), (False, True), (False, False)])
 def test_what_is_not_propagated_starts_afresh(query: bool, proposal: bool) -> None:
     head = make_head(propagate_query=query, propagate_proposal=proposal)
@@ -142,7 +153,8 @@ def test_divisors_follow_the_level_of_the_box() -> None:
 
 
 def test_mask_parameters_use_the_generator_of_the_stage() -> None:
-    head = InsProHead(2, 4, num_stages=3, channels=8, stage={"num_heads": 2, "roi_size": 2})
+    sizes = {"num_heads": 2, "roi_size": 2}
+    head = InsProHead(2, 4, num_stages=3, channels=8, stage=sizes, mask_head={})
     features, stage = torch.randn(4, 8), torch.tensor([0, 0, 2, 2])
     ours = head.mask_parameters(features, stage)
     expected = torch.cat(

@@ -54,12 +54,16 @@ def test_every_clip_has_a_matcher_of_its_own(samples: list[TrackDataSample]) -> 
     assert slots.tolist() == [[2, 1, 1, 1]]
 
 
-def test_targets_of_one_time(samples: list[TrackDataSample]) -> None:
+def test_objects_of_some_frames(samples: list[TrackDataSample]) -> None:
     targets = clip_targets(samples, 4, CPU)
-    for time, (frames, ids) in enumerate([([0, 0], [3, 1]), ([0, 1], [1, 9])]):
-        part = targets.at(time)
-        assert part.frame.tolist() == frames
-        assert part.ids == ids
-        assert torch.equal(part.whwh, targets.whwh[2 * time : 2 * time + 2])
-        for name in ("labels", "boxes", "masks"):
-            assert torch.equal(getattr(part, name), getattr(targets, name)[2 * time :][:2])
+    late, kept = targets.of_frames(torch.tensor([False, False, True, True]))
+    assert kept.tolist() == [False, False, True, True]
+    assert late.frame.tolist() == [0, 1]
+    assert late.ids == [1, 9]
+    assert late.counts.tolist() == [1, 1]
+    assert torch.equal(late.whwh, targets.whwh[2:])
+    for name in ("labels", "boxes", "masks"):
+        assert torch.equal(getattr(late, name), getattr(targets, name)[2:])
+    boxes_only, _ = clip_targets(samples, None, CPU).of_frames(torch.tensor([True] * 4))
+    assert boxes_only.masks is None
+    assert boxes_only.ids == targets.ids

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from mmdet.models.dense_heads.condinst_head import MaskFeatModule
 from mmdet.structures import TrackDataSample
 from torch import Tensor
 
@@ -20,27 +19,18 @@ from visbench.models.inspro.association import (
     predict_video,
     video_scores,
 )
-from visbench.models.inspro.head import Carry, InsProHead
+from visbench.models.inspro.head import InsProHead
+from visbench.models.inspro.masks import build_mask_branch
 from visbench.models.inspro.stage import StageOutput
+from visbench.models.inspro.stage_series import Carry, StageSeries
 from visbench.models.inspro.targets import ClipTargets, clip_targets
-from visbench.models.layers import boxes_to_original, masks_at_original_size
-from visbench.models.layers.dynamic_masks import upsample_logits
+from visbench.models.layers import boxes_to_original
 from visbench.models.state import VideoState
 from visbench.registry import MODELS
-from visbench.structures import (
-    RLE,
-    Frame,
-    FrameInstances,
-    VideoInfo,
-    VideoTracks,
-    encode_masks,
-)
-
-LOGIT_UPSAMPLING = 2
-"""Masks are supervised and turned into probabilities at half the stride of the mask features."""
+from visbench.structures import Frame, FrameInstances, VideoInfo, VideoTracks
 
 DECODED_PER_PREDICTION = 3
-"""Masks are decoded for this many slots per reported prediction."""
+"""So many slots are emitted, and their masks decoded, per reported prediction."""
 
 
 @dataclass
@@ -62,6 +52,22 @@ class InsProState(VideoState):
     counts: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
+class Emitted(NamedTuple):
+    """What is emitted of a frame.
+
+    Attributes:
+        ids: ``(n,)`` track ids, each once.
+        slots: ``(n,)`` slots that box and mask are taken from.
+        labels: ``(n,)`` classes.
+        scores: ``(n,)`` scores of this frame.
+    """
+
+    ids: Tensor
+    slots: Tensor
+    labels: Tensor
+    scores: Tensor
+
+
 @MODELS.register_module()
 class InsPro(OnlineVISModel):
     """Online video instance segmentation by propagating queries and proposals.
@@ -75,6 +81,7 @@ class InsPro(OnlineVISModel):
         head: Config of an :class:`InsProHead`.
         mask_branch: Arguments of MMDetection's ``MaskFeatModule``; ``norm_cfg`` chooses the
             normalisation, its ``mask_stride`` and ``out_channels`` size the dynamic mask network.
+            None for a model that reports boxes only (InsPro-VID).
         criterion: Config of an :class:`InsProCriterion`.
         test_cfg: ``top_k`` (reported (slot, class) pairs, 10), ``score_reduce`` (``mean_all``,
             ``mean_present`` or ``max``), ``frame_score_thr`` (no mask in frames in which the
@@ -91,7 +98,7 @@ class InsPro(OnlineVISModel):
         backbone: dict,
         neck: dict,
         head: dict,
-        mask_branch: dict,
+        mask_branch: dict | None,
         criterion: dict | None = None,
         test_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
@@ -100,13 +107,8 @@ class InsPro(OnlineVISModel):
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)
-        self.mask_branch = MaskFeatModule(**mask_branch)
-        mask_head = {
-            "in_channels": self.mask_branch.out_channels,
-            "stride": self.mask_branch.mask_stride,
-            **head.get("mask_head", {}),
-        }
-        self.head: InsProHead = MODELS.build({**head, "mask_head": mask_head})
+        self.mask_branch = build_mask_branch(mask_branch)
+        self.head: InsProHead = MODELS.build(self.mask_branch.head_config(head))
         self.criterion = MODELS.build(criterion or {"type": "visbench.InsProCriterion"})
         self.test_cfg = _check_test_cfg(test_cfg or {})
 
@@ -122,8 +124,8 @@ class InsPro(OnlineVISModel):
         reason = ", ".join(text for text, applies in reasons.items() if applies)
         return {"head.intra_query.epsilon.weight": reason} if reason else {}
 
-    def extract(self, images: Tensor) -> tuple[Sequence[Tensor], Tensor]:
-        """Return the pyramid and the mask features of frames ``(F, 3, H, W)``."""
+    def extract(self, images: Tensor) -> tuple[Sequence[Tensor], Any]:
+        """Return the pyramid of frames ``(F, 3, H, W)`` and what the mask branch makes of it."""
         features = self.neck(self.backbone(images))
         return features, self.mask_branch(features)
 
@@ -135,31 +137,19 @@ class InsPro(OnlineVISModel):
             data_samples: B samples of T frames with ``gt_instances``.
 
         Returns:
-            ``loss_cls``, ``loss_l1``, ``loss_giou``, ``loss_dedup``, ``loss_dice``, ``loss_mask``.
+            ``loss_cls``, ``loss_l1``, ``loss_giou``, ``loss_dedup``; with a mask branch also
+            ``loss_dice`` and ``loss_mask``.
         """
         features, mask_features = self.extract(inputs.transpose(0, 1).flatten(0, 1))
-        stride = self.head.mask_head.stride // LOGIT_UPSAMPLING
-        targets = clip_targets(data_samples, stride, inputs.device)
+        targets = clip_targets(data_samples, self.mask_branch.target_stride, inputs.device)
         outputs, slots, padding = self.run_clips(features, targets)
-        losses = self.criterion.box_losses(outputs, targets, slots, padding)
-        supervised = torch.zeros_like(slots, dtype=torch.bool)
-        supervised[self.head.mask_stages] = True
-        stage, index = ((slots >= 0) & supervised).nonzero(as_tuple=True)
-        frame, slot = targets.frame[index], slots[stage, index]
-        logits = self.head.mask_logits(
-            mask_features,
-            outputs.features[stage, frame, slot],
-            outputs.boxes[stage, frame, slot],
-            frame,
-            stage,
-        )
-        weight = self.criterion.frame_weights(targets)[frame]
-        if len(index) == 0:
-            # Distributed training wants every parameter in the graph of every process.
-            zero = (mask_features.sum() + logits.sum()) * 0
-            return {**losses, "loss_dice": zero, "loss_mask": zero}
-        logits = upsample_logits(logits, LOGIT_UPSAMPLING)
-        return {**losses, **self.criterion.mask_losses(logits, targets.masks[index], weight)}
+        return {
+            **self.criterion.box_losses(outputs, targets, slots, padding),
+            **self.identity_losses(features, outputs, targets, slots),
+            **self.mask_branch.losses(
+                mask_features, outputs, targets, slots, self.head, self.criterion
+            ),
+        }
 
     def run_clips(
         self, features: Sequence[Tensor], targets: ClipTargets
@@ -191,31 +181,82 @@ class InsPro(OnlineVISModel):
 
     @torch.no_grad()
     def step(self, frame: Frame, state: InsProState) -> FrameInstances:
-        """Process the next prepared frame; ids of the instances are slots.
-
-        Masks are decoded for the slots whose running score is among the best
-        ``3 * top_k``; a slot that joins them later has no mask before.
-        """
+        """Process the next prepared frame; :meth:`identify` decides what is emitted."""
         features, mask_features = self.extract(frame.image[None])
-        whwh = frame_size(frame)
-        carry = Carry(state.queries, state.proposals, state.bank)
-        boxes = carry.proposals * whwh[:, None]
-        output = self.head.forward_frame(features, carry.queries, boxes, whwh)[-1]
-        state.queries, state.proposals, state.bank = self.head.hand_over(output, carry, whwh)
-        probabilities = output.logits[0].float().sigmoid()
-        state.totals, state.counts = accumulate_scores(
-            state.totals,
-            state.counts,
-            probabilities,
-            self.test_cfg["frame_score_thr"],
-            self.test_cfg["score_reduce"],
+        height, width = frame.valid_size
+        whwh = frame.image.new_tensor([[width, height, width, height]])
+        head = self.head_of(state)
+        (*_, output), carry = head.advance(features, self.pairs_of(state), whwh)
+        state.queries, state.proposals, state.bank = carry
+        emitted = self.identify(features, output, whwh, state)
+        masks = self.mask_branch.encode(
+            mask_features, output, emitted.slots, head, frame, self.test_cfg["mask_thr"]
         )
-        slots, labels, scores = self._emitted(state, probabilities)
+        reported = head.reported_boxes(output.boxes, whwh)[0, emitted.slots].float()
         instances = FrameInstances(
-            slots, labels, scores, *self._boxes_and_masks(frame, mask_features, output, slots)
+            emitted.ids,
+            emitted.labels,
+            emitted.scores,
+            boxes_to_original(reported, frame.scale_factor),
+            masks,
         )
         state.recorder.add(frame.index, instances)
         return instances
+
+    def identity_losses(
+        self,
+        features: Sequence[Tensor],
+        outputs: StageOutput,
+        targets: ClipTargets,
+        slots: Tensor,
+    ) -> dict[str, Tensor]:
+        """Return the losses of whatever gives objects their identity; slots need none.
+
+        Args:
+            features: Maps ``(F, C, h, w)`` of all frames.
+            outputs: ``(M, F, N, ...)``.
+            targets: The objects.
+            slots: ``(M, O)`` slot of every object in every stage, -1 for none.
+        """
+        return {}
+
+    def identify(
+        self, features: Sequence[Tensor], output: StageOutput, whwh: Tensor, state: InsProState
+    ) -> Emitted:
+        """Update the class scores of the video and choose what is emitted; ids are slots.
+
+        Chosen are the slots whose running score is among the best ``3 * top_k``; a slot that
+        joins them later has neither mask nor box before.
+
+        Args:
+            features: Maps ``(1, C, h, w)`` of the frame.
+            output: Output of the last stage, ``(1, N, ...)``.
+            whwh: ``(1, 4)`` size of the unpadded frame.
+            state: Changed in place.
+        """
+        probabilities = output.logits[0].float().sigmoid()
+        state.totals, state.counts = self._accumulate(state.totals, state.counts, probabilities)
+        running = video_scores(state.totals, state.counts)
+        slots = best_slots(running, DECODED_PER_PREDICTION * self.test_cfg["top_k"])
+        labels = running[slots].argmax(dim=1)
+        scores = probabilities[slots, labels]
+        present = scores >= self.test_cfg["frame_score_thr"]
+        return Emitted(slots[present], slots[present], labels[present], scores[present])
+
+    def _accumulate(
+        self, totals: Tensor, counts: Tensor, probabilities: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Add the class probabilities ``(n, K)`` of a frame as ``test_cfg`` says."""
+        threshold, reduce = self.test_cfg["frame_score_thr"], self.test_cfg["score_reduce"]
+        return accumulate_scores(totals, counts, probabilities, threshold, reduce)
+
+    def pairs_of(self, state: InsProState) -> Carry:
+        """Return the pairs that the next frame of a video starts from."""
+        return Carry(state.queries, state.proposals, state.bank)
+
+    def head_of(self, state: InsProState) -> StageSeries:
+        """Return what runs the next frame of a video."""
+        return self.head
 
     def finish(self, state: InsProState) -> VideoTracks:
         """Report the best ``top_k`` (slot, class) pairs of the whole video."""
@@ -231,8 +272,8 @@ class InsPro(OnlineVISModel):
             images: ``(F, 3, H, W)`` normalised frames.
 
         Returns:
-            ``logits (F, N, K)``, ``boxes (F, N, 4)``, and ``masks (F * n, h, w)``: logits of the
-            ``n = min(N, 3 * top_k)`` best slots of each frame.
+            ``logits (F, N, K)``, ``boxes (F, N, 4)`` and, with a mask branch, ``masks
+            (F * n, h, w)``: logits of the ``n = min(N, 3 * top_k)`` best slots of each frame.
         """
         features, mask_features = self.extract(images)
         height, width = images.shape[-2:]
@@ -242,53 +283,21 @@ class InsPro(OnlineVISModel):
         output = self.head.forward_frame(features, carry.queries, boxes, whwh)[-1]
         number = min(self.head.num_queries, DECODED_PER_PREDICTION * self.test_cfg["top_k"])
         slots = torch.stack([best_slots(logits, number) for logits in output.logits])
-        frames = torch.arange(len(images), device=images.device).repeat_interleave(number)
-        masks = self.head.mask_logits(
-            mask_features,
-            output.features[frames, slots.flatten()],
-            output.boxes[frames, slots.flatten()],
-            frames,
-        )
-        return {"logits": output.logits, "boxes": output.boxes, "masks": masks}
+        masks = self.mask_branch.raw(mask_features, output, slots, self.head)
+        identity = self.identity_outputs(features, output.boxes, slots)
+        return {"logits": output.logits, "boxes": output.boxes, **masks, **identity}
 
-    def _emitted(self, state: InsProState, probabilities: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return slots, labels and frame scores of what is emitted in a frame."""
-        running = video_scores(state.totals, state.counts)
-        slots = best_slots(running, DECODED_PER_PREDICTION * self.test_cfg["top_k"])
-        labels = running[slots].argmax(dim=1)
-        scores = probabilities[slots, labels]
-        present = scores >= self.test_cfg["frame_score_thr"]
-        return slots[present], labels[present], scores[present]
+    def identity_outputs(
+        self, features: Sequence[Tensor], boxes: Tensor, slots: Tensor
+    ) -> dict[str, Tensor]:
+        """Return what the network computes for the identity of objects; nothing for slots.
 
-    def _boxes_and_masks(
-        self, frame: Frame, mask_features: Tensor, output: StageOutput, slots: Tensor
-    ) -> tuple[Tensor, list[RLE]]:
-        """Return the boxes ``(n, 4)`` and the masks of slots of a frame, at original size."""
-        masks = masks_at_original_size(
-            self._decode(mask_features, output, slots),
-            self.head.mask_head.stride // LOGIT_UPSAMPLING,
-            frame.valid_size,
-            frame.original_size,
-            self.test_cfg["mask_thr"],
-        )
-        boxes = self.head.reported_boxes(output.boxes, frame_size(frame))[0, slots].float()
-        return boxes_to_original(boxes, frame.scale_factor), encode_masks(masks)
-
-    def _decode(self, mask_features: Tensor, output: StageOutput, slots: Tensor) -> Tensor:
-        """Return mask logits ``(n, h, w)`` of slots of a single frame."""
-        logits = self.head.mask_logits(
-            mask_features,
-            output.features[0, slots],
-            output.boxes[0, slots],
-            torch.zeros_like(slots),
-        )
-        return upsample_logits(logits, LOGIT_UPSAMPLING)
-
-
-def frame_size(frame: Frame) -> Tensor:
-    """Return the size ``(1, 4)`` (width, height, width, height) of the unpadded frame."""
-    height, width = frame.valid_size
-    return frame.image.new_tensor([[width, height, width, height]])
+        Args:
+            features: Maps ``(F, C, h, w)``.
+            boxes: ``(F, N, 4)`` predicted boxes in pixels.
+            slots: ``(F, n)`` best slots of each frame.
+        """
+        return {}
 
 
 def _check_test_cfg(given: dict) -> dict[str, Any]:

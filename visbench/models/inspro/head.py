@@ -4,24 +4,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
-from mmdet.structures.bbox import bbox2roi, bbox_cxcywh_to_xyxy
-from mmengine.model import BaseModule, ModuleList
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
+from mmengine.model import ModuleList
 from torch import Tensor, nn
 
 from visbench.models.inspro.association import extend_bank
 from visbench.models.inspro.stage import InsProStage, IntraQueryAttention, StageOutput
-from visbench.models.layers import DynamicMaskHead, box_centres, clip_boxes
+from visbench.models.inspro.stage_series import Carry, StageSeries, run_frames, stack_frames
+from visbench.models.layers import DynamicMaskHead
 from visbench.registry import MODELS
 
 CLIP_MODES = ("handover", "all_stages", "none")
-MASK_STAGES = ("all", "last")
-CONDINST_RANGE = 64 / 56
-"""CondInst's smallest divisor of relative coordinates over the finest scale of RoI levels."""
+MASK_STAGES: dict[str, Callable[[int], list[int]]] = {
+    "all": lambda number: list(range(number)),
+    "last": lambda number: [number - 1],
+}
+"""Which of so many stages generate masks."""
 
 
 def whole_frame_boxes(number: int) -> Tensor:
@@ -42,22 +45,8 @@ def grid_boxes(number: int) -> Tensor:
 START_BOXES = {"frame": whole_frame_boxes, "grid": grid_boxes}
 
 
-class Carry(NamedTuple):
-    """What one frame hands to the next.
-
-    Attributes:
-        queries: ``(B, N, C)``.
-        proposals: ``(B, N, 4)`` xyxy, divided by the frame's size.
-        bank: Object features ``(B, N, C)`` of the last frames, oldest first.
-    """
-
-    queries: Tensor
-    proposals: Tensor
-    bank: list[Tensor]
-
-
 @MODELS.register_module()
-class InsProHead(BaseModule):
+class InsProHead(StageSeries):
     """Refine query-proposal pairs frame by frame and hand all of them on.
 
     Args:
@@ -123,7 +112,7 @@ class InsProHead(BaseModule):
             if value < 1:
                 raise ValueError(f"{name}={value} must be at least 1")
         _check_mode("clip_proposals", clip_proposals, CLIP_MODES)
-        _check_mode("mask_loss_stages", mask_loss_stages, MASK_STAGES)
+        _check_mode("mask_loss_stages", mask_loss_stages, list(MASK_STAGES))
         _check_mode("start_boxes", start_boxes, list(START_BOXES))
         self.num_classes = num_classes
         self.num_queries = num_queries
@@ -138,19 +127,16 @@ class InsProHead(BaseModule):
         self.init_queries = nn.Embedding(num_queries, channels)
         self.init_proposals = nn.Embedding(num_queries, 4)
         self.intra_query = IntraQueryAttention(channels, eps_dim)
-        self.mask_head = DynamicMaskHead(**(mask_head or {}))
-        self.mask_stages = [
-            index
-            for index in range(num_stages)
-            if mask_loss_stages == "all" or index == num_stages - 1
-        ]
+        self.mask_head = None if mask_head is None else DynamicMaskHead(**mask_head)
+        self.mask_stages = [] if mask_head is None else MASK_STAGES[mask_loss_stages](num_stages)
+        mask_parameters = 0 if self.mask_head is None else self.mask_head.num_parameters
         sizes = {"roi_size": 7, **(stage or {})}
         self.stages = ModuleList(
             InsProStage(
                 num_classes,
                 channels,
                 **sizes,
-                mask_parameters=self.mask_head.num_parameters if index in self.mask_stages else 0,
+                mask_parameters=mask_parameters if index in self.mask_stages else 0,
             )
             for index in range(num_stages)
         )
@@ -175,39 +161,6 @@ class InsProHead(BaseModule):
         proposals = bbox_cxcywh_to_xyxy(self.init_proposals.weight).expand(batch_size, -1, -1)
         return Carry(queries, proposals, [])
 
-    def forward_frame(
-        self,
-        features: Sequence[Tensor],
-        queries: Tensor,
-        boxes: Tensor,
-        whwh: Tensor,
-        padding: Tensor | None = None,
-    ) -> list[StageOutput]:
-        """Run all stages on one frame of each of B clips.
-
-        Args:
-            features: Maps ``(B, C, h, w)``, finest first.
-            queries: ``(B, N, C)``.
-            boxes: ``(B, N, 4)`` xyxy in pixels; only the first stage passes gradient to them.
-            whwh: ``(B, 4)`` width, height, width, height of the unpadded frames.
-            padding: ``(B, N)`` booleans, true for slots that the others must not see; their own
-                outputs mean nothing.
-
-        Returns:
-            The output of every stage.
-        """
-        outputs = []
-        for stage in self.stages:
-            rois = self.roi_extractor(features, bbox2roi(list(boxes.detach())))
-            output = stage(rois, queries, boxes, padding)
-            if self.clip_proposals == "all_stages":
-                output = output._replace(
-                    boxes=clip_boxes(output.boxes, whwh, self.min_proposal_size)
-                )
-            outputs.append(output)
-            queries, boxes = output.features, output.boxes.detach()
-        return outputs
-
     def hand_over(self, output: StageOutput, carry: Carry, whwh: Tensor) -> Carry:
         """Return what the next frame starts from.
 
@@ -216,28 +169,21 @@ class InsProHead(BaseModule):
             carry: What the current frame started from.
             whwh: ``(B, 4)`` size of the unpadded frames.
         """
-        fresh = self.start(len(whwh))
         past = [entry.detach() for entry in carry.bank] if self.detach_bank else carry.bank
         bank = extend_bank(past, output.features, self.bank_size)
-        queries = self.enhance(bank) if self.propagate_query else fresh.queries
+        queries = self.enhance(bank) if self.propagate_query else self.start(len(whwh)).queries
         if self.detach_query:
             queries = queries.detach()
         proposals = (
-            self.reported_boxes(output.boxes.detach(), whwh) / whwh[:, None]
+            self.next_proposals(output, whwh)
             if self.propagate_proposal
-            else fresh.proposals
+            else self.start(len(whwh)).proposals
         )
         return Carry(queries, proposals, bank)
 
     def enhance(self, bank: Sequence[Tensor]) -> Tensor:
         """Return the queries for the next frame: Eq. 1, or the newest entry if T is 1."""
         return bank[-1] if self.bank_size == 1 else self.intra_query(bank)
-
-    def reported_boxes(self, boxes: Tensor, whwh: Tensor) -> Tensor:
-        """Return boxes ``(B, N, 4)`` clipped to their frames, unless clipping is off."""
-        if self.clip_proposals == "none":
-            return boxes
-        return clip_boxes(boxes, whwh, self.min_proposal_size)
 
     def forward(self, features: Sequence[Tensor], whwh: Tensor, num_clips: int) -> StageOutput:
         """Run B clips of T frames.
@@ -250,74 +196,8 @@ class InsProHead(BaseModule):
         Returns:
             Outputs of the M stages, stacked: ``(M, T * B, N, ...)``.
         """
-        carry = self.start(num_clips)
-        maps = zip(*[level.split(num_clips) for level in features], strict=True)
-        outputs = []
-        for levels, size in zip(maps, whwh.split(num_clips), strict=True):
-            stages = self.forward_frame(
-                levels, carry.queries, carry.proposals * size[:, None], size
-            )
-            outputs.append(stages)
-            carry = self.hand_over(stages[-1], carry, size)
-        return StageOutput(
-            *(
-                torch.stack([torch.cat(frames) for frames in zip(*field, strict=True)])
-                for field in zip(*[zip(*stages, strict=True) for stages in outputs], strict=True)
-            )
-        )
-
-    def mask_parameters(self, features: Tensor, stage: Tensor) -> Tensor:
-        """Return the mask parameters of n objects.
-
-        Args:
-            features: ``(n, C)`` object features.
-            stage: ``(n,)`` stage of each, in ascending order.
-        """
-        counts = torch.bincount(stage, minlength=len(self.stages)).tolist()
-        parts = [
-            self.stages[index].controller(part)
-            for index, part in enumerate(features.split(counts))
-            if index in self.mask_stages
-        ]
-        return torch.cat(parts)
-
-    def divisors(self, boxes: Tensor) -> Tensor:
-        """Return the divisor of the relative coordinates of boxes ``(n, 4)``, in pixels."""
-        if self.fixed_divisor is not None:
-            return boxes.new_full((len(boxes),), self.fixed_divisor)
-        rois = torch.cat([boxes.new_zeros(len(boxes), 1), boxes], dim=1)
-        levels = self.roi_extractor.map_roi_levels(rois, self.roi_extractor.num_inputs)
-        return CONDINST_RANGE * self.roi_extractor.finest_scale * 2.0**levels
-
-    def mask_logits(
-        self,
-        mask_features: Tensor,
-        features: Tensor,
-        boxes: Tensor,
-        frame: Tensor,
-        stage: Tensor | None = None,
-    ) -> Tensor:
-        """Return the mask logits of n objects at the stride of the mask features.
-
-        Boxes are detached: masks do not move them.
-
-        Args:
-            mask_features: ``(F, channels, h, w)``.
-            features: ``(n, C)`` object features.
-            boxes: ``(n, 4)`` predicted boxes in pixels.
-            frame: ``(n,)`` row of ``mask_features`` for each object.
-            stage: ``(n,)`` stage of each in ascending order; the last one by default.
-        """
-        if stage is None:
-            stage = torch.full_like(frame, len(self.stages) - 1)
-        boxes = boxes.detach()
-        return self.mask_head(
-            mask_features,
-            self.mask_parameters(features, stage),
-            box_centres(boxes),
-            self.divisors(boxes),
-            frame,
-        )
+        heads = [self] * (len(whwh) // num_clips)
+        return stack_frames(run_frames(heads, self.start(num_clips), features, whwh))
 
 
 def _fixed_divisor(mode: str) -> float | None:

@@ -33,7 +33,7 @@ class ClipTargets:
         ids: O ids, unique within a frame and constant within a clip.
         labels: ``(O,)`` classes.
         boxes: ``(O, 4)`` xyxy in pixels.
-        masks: ``(O, h, w)`` masks, 0 or 1, at the stride of the mask loss.
+        masks: ``(O, h, w)`` masks, 0 or 1, at the stride of the mask loss; None for boxes only.
     """
 
     num_clips: int
@@ -42,27 +42,34 @@ class ClipTargets:
     ids: list[int]
     labels: Tensor
     boxes: Tensor
-    masks: Tensor
+    masks: Tensor | None
 
     @property
     def counts(self) -> Tensor:
         """Number of objects of every frame, ``(T * B,)``."""
         return torch.bincount(self.frame, minlength=len(self.whwh))
 
-    def at(self, time: int) -> ClipTargets:
-        """Return the objects of the frames ``time`` of all clips, as clips of one frame."""
-        first = time * self.num_clips
-        bounds = torch.tensor([first, first + self.num_clips], device=self.frame.device)
-        start, stop = torch.searchsorted(self.frame, bounds).tolist()
-        return ClipTargets(
+    def of_frames(self, frames: Tensor) -> tuple[ClipTargets, Tensor]:
+        """Return the objects of some of the frames, which are counted anew.
+
+        Args:
+            frames: ``(T * B,)`` booleans, for all clips of a moment the same.
+
+        Returns:
+            The objects, and ``(O,)`` booleans that say which they are.
+        """
+        kept = frames[self.frame]
+        number = frames.cumsum(0) - 1
+        selected = ClipTargets(
             num_clips=self.num_clips,
-            whwh=self.whwh[first : first + self.num_clips],
-            frame=self.frame[start:stop] - first,
-            ids=self.ids[start:stop],
-            labels=self.labels[start:stop],
-            boxes=self.boxes[start:stop],
-            masks=self.masks[start:stop],
+            whwh=self.whwh[frames],
+            frame=number[self.frame[kept]],
+            ids=[value for value, keep in zip(self.ids, kept.tolist(), strict=True) if keep],
+            labels=self.labels[kept],
+            boxes=self.boxes[kept],
+            masks=None if self.masks is None else self.masks[kept],
         )
+        return selected, kept
 
 
 def frame_sizes(samples: Sequence[TrackDataSample], device: torch.device) -> Tensor:
@@ -76,17 +83,21 @@ def frame_sizes(samples: Sequence[TrackDataSample], device: torch.device) -> Ten
 
 
 def clip_targets(
-    samples: Sequence[TrackDataSample], stride: int, device: torch.device
+    samples: Sequence[TrackDataSample], stride: int | None, device: torch.device
 ) -> ClipTargets:
     """Collect the visible objects of a batch of clips.
 
     Args:
         samples: B samples of T frames in temporal order with ``gt_instances``.
-        stride: Every ``stride``-th pixel of the padded masks is taken, from ``stride // 2`` on.
+        stride: Every ``stride``-th pixel of the padded masks is taken, from ``stride // 2`` on;
+            None for boxes only, then masks are not needed and not looked at.
         device: Where the tensors go.
 
     Returns:
-        The objects whose box and mask are not empty.
+        The objects whose box and, unless ``stride`` is None, mask are not empty.
+
+    Raises:
+        ValueError: If masks are wanted and the samples have none.
     """
     frames = [sample[index] for index in range(len(samples[0])) for sample in samples]
     parts = [_visible(frame.gt_instances, stride) for frame in frames]
@@ -101,7 +112,7 @@ def clip_targets(
         ids=torch.cat(ids).tolist(),
         labels=torch.cat(labels).to(device),
         boxes=torch.cat(boxes).to(device),
-        masks=torch.from_numpy(np.concatenate(masks)).to(device),
+        masks=None if stride is None else torch.from_numpy(np.concatenate(masks)).to(device),
     )
 
 
@@ -128,10 +139,27 @@ def match_clips(costs: Tensor, targets: ClipTargets, new_matcher: Callable[[], M
     return torch.from_numpy(slots).to(costs.device)
 
 
-def _visible(instances: InstanceData, stride: int) -> tuple[Tensor, Tensor, Tensor, np.ndarray]:
+def _visible(
+    instances: InstanceData, stride: int | None
+) -> tuple[Tensor, Tensor, Tensor, np.ndarray | None]:
     boxes = instances.bboxes.detach().cpu().float()
-    masks = instances.masks.to_ndarray()
-    seen = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1) & torch.from_numpy(masks.any((1, 2)))
+    seen = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)
+    small = None
+    if stride is not None:
+        masks = _masks(instances)
+        seen &= torch.from_numpy(masks.any((1, 2)))
+        rows = masks[seen.numpy(), stride // 2 :: stride, stride // 2 :: stride]
+        small = rows.astype(np.uint8)
     labels, ids = instances.labels.cpu(), torch.as_tensor(instances.instances_ids).cpu()
-    small = masks[seen.numpy(), stride // 2 :: stride, stride // 2 :: stride]
-    return boxes[seen], labels[seen], ids[seen], small.astype(np.uint8)
+    return boxes[seen], labels[seen], ids[seen], small
+
+
+def _masks(instances: InstanceData) -> np.ndarray:
+    if "masks" not in instances:
+        raise ValueError(
+            "field 'masks' is missing in gt_instances, but the model has a mask branch; load masks "
+            "(LoadTrackAnnotations with with_mask=True) or set model.mask_branch=None for boxes "
+            "only"
+        )
+    masks: np.ndarray = instances.masks.to_ndarray()
+    return masks

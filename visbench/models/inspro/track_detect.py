@@ -13,10 +13,10 @@ from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from visbench.models.inspro.association import accumulate_scores, video_scores
-from visbench.models.inspro.detector import InsPro, InsProState, frame_size
-from visbench.models.inspro.head import Carry
+from visbench.models.inspro.association import video_scores
+from visbench.models.inspro.detector import Emitted, InsPro, InsProState
 from visbench.models.inspro.stage import StageOutput
+from visbench.models.inspro.stage_series import Carry
 from visbench.models.inspro.targets import ClipTargets, match_clips
 from visbench.models.inspro.track_queries import (
     OpenTracks,
@@ -25,7 +25,7 @@ from visbench.models.inspro.track_queries import (
     TrackSelection,
 )
 from visbench.registry import MODELS
-from visbench.structures import Frame, FrameInstances, VideoInfo
+from visbench.structures import VideoInfo
 
 
 @dataclass
@@ -122,22 +122,17 @@ class InsProTrackDetect(InsPro):
             carry.queries[:, :0], carry.proposals[:, :0], [[] for _ in range(targets.num_clips)]
         )
         outputs, slots, paddings = [], [], []
+        moment = torch.arange(len(targets.whwh), device=targets.whwh.device) // targets.num_clips
         maps = zip(*[level.split(targets.num_clips) for level in features], strict=True)
         for time, levels in enumerate(maps):
-            current = targets.at(time)
+            current, _ = targets.of_frames(moment == time)
             pairs = self.with_detect_pairs(tracks.queries, tracks.proposals)
-            boxes = pairs.proposals * current.whwh[:, None]
             padding = self.padding(tracks.owners, pairs.queries.shape[1])
-            stages = self.head.forward_frame(
-                levels,
-                pairs.queries,
-                boxes,
-                current.whwh,
-                padding.to(boxes.device) if padding.any() else None,
-            )
+            hidden = padding.to(current.whwh.device) if padding.any() else None
+            stages, handed = self.head.advance(levels, pairs, current.whwh, hidden)
             output = StageOutput(*(torch.stack(values) for values in zip(*stages, strict=True)))
             found = self.match(output, current, tracks.owners)
-            tracks = self.hand_over(stages[-1], pairs, current, found[-1], tracks.owners)
+            tracks = self.select(stages[-1].boxes, handed, current, found[-1], tracks.owners)
             outputs.append(output)
             slots.append(found)
             paddings.append(padding)
@@ -172,10 +167,10 @@ class InsProTrackDetect(InsPro):
         matchers = iter([TrackQueryMatching(clip, self.head.num_queries, mode) for clip in owners])
         return match_clips(self.criterion.costs(outputs, targets), targets, lambda: next(matchers))
 
-    def hand_over(
+    def select(
         self,
-        output: StageOutput,
-        pairs: Carry,
+        boxes: Tensor,
+        handed: Carry,
         targets: ClipTargets,
         slots: Tensor,
         owners: Sequence[Sequence[int]],
@@ -183,13 +178,13 @@ class InsProTrackDetect(InsPro):
         """Return the track queries with which the next frame starts.
 
         Args:
-            output: Output ``(B, S, ...)`` of the last stage.
-            pairs: What the frame started from.
+            boxes: ``(B, S, 4)`` of the last stage.
+            handed: What all slots hand on.
             targets: The objects of the frame.
             slots: ``(O,)`` slot of every object in the last stage, -1 for none.
             owners: Object ids of the tracks with which the frame started.
         """
-        boxes = output.boxes.detach().float()
+        boxes = boxes.detach().float()
         matched = boxes[targets.frame, slots.clamp(min=0)]
         overlaps = bbox_overlaps(matched, targets.boxes, is_aligned=True).cpu().numpy()
         neighbours = bbox_overlaps(boxes, boxes).cpu().numpy()
@@ -209,7 +204,6 @@ class InsProTrackDetect(InsPro):
             handed_owners.append(kept_owners)
         # Padding repeats slot 0: its values are finite and nothing looks at them.
         index = pad_sequence(chosen, batch_first=True).to(boxes.device)
-        handed = self.head.hand_over(output, pairs, targets.whwh)
         clip_index = torch.arange(len(index), device=index.device)[:, None]
         return TrackPairs(
             handed.queries[clip_index, index], handed.proposals[clip_index, index], handed_owners
@@ -227,38 +221,35 @@ class InsProTrackDetect(InsPro):
             counts=scores.clone(),
         )
 
-    @torch.no_grad()
-    def step(self, frame: Frame, state: TrackDetectState) -> FrameInstances:  # type: ignore[override]
-        """Process the next prepared frame; what it emits are the tracks open after it.
+    def pairs_of(self, state: InsProState) -> Carry:
+        """Return the learned pairs and those of the open tracks."""
+        return self.with_detect_pairs(state.queries, state.proposals)
+
+    def identify(  # type: ignore[override]
+        self,
+        features: Sequence[Tensor],
+        output: StageOutput,
+        whwh: Tensor,
+        state: TrackDetectState,
+    ) -> Emitted:
+        """Open and close tracks and keep their pairs only; emitted are the tracks open now.
 
         A track is left out where its class, the best of its running scores, is less probable than
         ``frame_score_thr``.
         """
-        features, mask_features = self.extract(frame.image[None])
-        whwh = frame_size(frame)
-        pairs = self.with_detect_pairs(state.queries, state.proposals)
-        boxes = pairs.proposals * whwh[:, None]
-        output = self.head.forward_frame(features, pairs.queries, boxes, whwh)[-1]
         probabilities = output.logits[0].float().sigmoid()
         kept, tracks = self.track_life_cycle.advance(
             OpenTracks(state.ids, state.misses, state.opened),
             probabilities.amax(dim=1).cpu().numpy(),
         )
-        slots = torch.tensor(kept, dtype=torch.long, device=boxes.device)
-        handed = self.head.hand_over(output, pairs, whwh)
-        state.queries, state.proposals = handed.queries[:, slots], handed.proposals[:, slots]
+        slots = torch.tensor(kept, dtype=torch.long, device=probabilities.device)
+        ids = torch.tensor(tracks.ids, dtype=torch.long, device=probabilities.device)
         state.ids, state.misses, state.opened = tracks
-        ids = torch.tensor(tracks.ids, dtype=torch.long, device=boxes.device)
+        state.queries, state.proposals = state.queries[:, slots], state.proposals[:, slots]
+        state.bank = []
         labels, scores = self._score(state, ids, probabilities[slots])
         shown = scores >= self.test_cfg["frame_score_thr"]
-        instances = FrameInstances(
-            ids[shown],
-            labels[shown],
-            scores[shown],
-            *self._boxes_and_masks(frame, mask_features, output, slots[shown]),
-        )
-        state.recorder.add(frame.index, instances)
-        return instances
+        return Emitted(ids[shown], slots[shown], labels[shown], scores[shown])
 
     def _score(
         self, state: TrackDetectState, ids: Tensor, probabilities: Tensor
@@ -267,12 +258,10 @@ class InsProTrackDetect(InsPro):
         new = state.opened - len(state.totals)
         state.totals = F.pad(state.totals, (0, 0, 0, new))
         state.counts = F.pad(state.counts, (0, 0, 0, new))
-        state.totals[ids], state.counts[ids] = accumulate_scores(
+        state.totals[ids], state.counts[ids] = self._accumulate(
             state.totals[ids],
             state.counts[ids],
             probabilities,
-            self.test_cfg["frame_score_thr"],
-            self.test_cfg["score_reduce"],
         )
         labels = video_scores(state.totals[ids], state.counts[ids]).argmax(dim=1)
         return labels, probabilities.gather(1, labels[:, None])[:, 0]

@@ -33,7 +33,8 @@ class ConformanceCase:
         silence: Changes a built model so that it finds nothing in any frame, without touching
             what the network computes otherwise (for example, a score threshold above 1).
         adjust: Changes a freshly initialised model so that it finds something; random weights
-            often don't. The checks fail for a model that never emits a mask.
+            often don't. The checks fail for a model that never emits a mask (without masks: a
+            box).
         clip_length: Number of frames of a training clip.
         key_frames: Positions of key frames in it, the others are reference frames; all by default.
         seed: Of weights and sampling.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import wraps
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from visbench.models import OnlineVISModel, VideoState
@@ -127,7 +128,7 @@ def check_frames_without_findings(case: ConformanceCase) -> None:
 
 @_for_online
 def check_finish_keeps_what_was_emitted(case: ConformanceCase) -> None:
-    """``finish`` renames no id and changes no mask; it may be called twice."""
+    """``finish`` renames no id and changes no mask or box; it may be called twice."""
     model = case.build_online()
     frames = prepared(model, Scene(0, NUM_FRAMES))
     state = model.start(video_of(frames))
@@ -137,10 +138,14 @@ def check_finish_keeps_what_was_emitted(case: ConformanceCase) -> None:
     for track in tracks.tracks:
         for index, instances in enumerate(emitted):
             rows = np.flatnonzero(instances.ids == track.id)
-            mask = instances.masks[rows[0]] if len(rows) and instances.masks is not None else None
+            what = f"track {track.id} in frame {index} is not what was emitted"
             if track.masks is not None:
-                what = f"{case.name}: mask of track {track.id} in frame {index}"
-                assert track.masks[index] == mask, f"{what} is not what was emitted"
+                mask = instances.masks[rows[0]] if len(rows) and instances.masks else None
+                assert track.masks[index] == mask, f"{case.name}: the mask of {what}"
+            if track.boxes is not None:
+                assert _same_box(track.boxes[index], instances, rows), (
+                    f"{case.name}: the box of {what}"
+                )
     known = {track_id for instances in emitted for track_id in instances.ids.tolist()}
     new = {track.id for track in tracks.tracks} - known
     assert not new, f"{case.name}: finish returned ids {sorted(new)} that were never emitted"
@@ -172,6 +177,14 @@ def assert_same_instances(first: FrameInstances, second: FrameInstances, what: s
         one, two = getattr(first, name), getattr(second, name)
         assert np.array_equal(one, two) if one is not None else two is None, f"{what}: {name}"
     assert first.masks == second.masks, f"{what}: masks"
+
+
+def _same_box(
+    box: npt.NDArray[np.float32], instances: FrameInstances, rows: npt.NDArray[np.int64]
+) -> bool:
+    if not len(rows) or instances.boxes is None:
+        return bool(np.isnan(box).all())
+    return np.array_equal(box, instances.boxes[rows[0]])
 
 
 def _pixels(instances: FrameInstances) -> int:

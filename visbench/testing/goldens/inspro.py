@@ -21,7 +21,6 @@ from visbench.models.inspro.association import (
     TemporallyConsistentMatching,
     extend_bank,
 )
-from visbench.models.inspro.detector import LOGIT_UPSAMPLING
 from visbench.models.inspro.head import InsProHead
 from visbench.models.inspro.losses import (
     InsProCriterion,
@@ -31,6 +30,7 @@ from visbench.models.inspro.losses import (
     match_cost,
     nearest_negatives,
 )
+from visbench.models.inspro.masks import LOGIT_UPSAMPLING
 from visbench.models.inspro.stage import StageOutput, decode_boxes
 from visbench.models.inspro.targets import ClipTargets
 from visbench.models.layers import DynamicMaskHead

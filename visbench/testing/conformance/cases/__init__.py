@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One tiny conformance case per method of the library.
+"""Tiny conformance cases of the methods of the library, at least one for each.
 
-A new method adds a module here with a ``CASE`` and an entry below; a test fails while a registered
-method has none.
+A new method adds a module here and an entry below; a test fails while a registered method has none.
 """
 
 from visbench.testing.conformance.case import ConformanceCase
 from visbench.testing.conformance.cases import (
     inspro,
+    inspro_lite,
     inspro_track_detect,
     mask2former_vis,
     masktrack_rcnn,
@@ -17,6 +17,8 @@ CASES: tuple[ConformanceCase, ...] = (
     masktrack_rcnn.CASE,
     mask2former_vis.CASE,
     inspro.CASE,
+    inspro.BOXES_CASE,
+    inspro_lite.CASE,
     inspro_track_detect.CASE,
 )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""InsPro of width 16."""
+"""InsPro of width 16, with masks and with boxes only."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from visbench.testing.conformance.case import ConformanceCase
 WIDTH = 16
 
 
-def find_nothing(model: VISModel) -> None:
-    """Ask for a probability that no class can have."""
+def _find_nothing(model: VISModel) -> None:
     model.test_cfg["frame_score_thr"] = 2.0
 
 
@@ -60,4 +59,10 @@ MODEL: dict[str, Any] = {
     "test_cfg": {"top_k": 4},
 }
 
-CASE = ConformanceCase(name="InsPro", model=MODEL, silence=find_nothing, clip_length=3)
+CASE = ConformanceCase(name="InsPro", model=MODEL, silence=_find_nothing, clip_length=3)
+BOXES_CASE = ConformanceCase(
+    name="InsPro, boxes only",
+    model={**MODEL, "mask_branch": None},
+    silence=_find_nothing,
+    clip_length=3,
+)

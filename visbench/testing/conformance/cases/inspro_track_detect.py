@@ -29,7 +29,7 @@ MODEL: dict[str, Any] = {
 CASE = ConformanceCase(
     name="InsProTrackDetect",
     model=MODEL,
-    silence=inspro.find_nothing,
+    silence=inspro.CASE.silence,
     adjust=_find_something,
     clip_length=3,
 )
