@@ -7,13 +7,14 @@ import visbench.registry  # noqa: F401  (sets up the operators before mmdet is i
 from visbench.models.base import OnlineVISModel, VISModel
 from visbench.models.baselines import Mask2FormerVIS, MaskTrackRCNN
 from visbench.models.data_preprocessor import ClipPreprocessor
-from visbench.models.inspro import InsPro, InsProLite
+from visbench.models.inspro import InsPro, InsProLite, InsProTrackDetect
 from visbench.models.state import VideoState
 
 __all__ = [
     "ClipPreprocessor",
     "InsPro",
     "InsProLite",
+    "InsProTrackDetect",
     "Mask2FormerVIS",
     "MaskTrackRCNN",
     "OnlineVISModel",

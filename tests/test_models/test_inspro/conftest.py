@@ -24,10 +24,11 @@ HEIGHT, WIDTH, WIDTH_OF_MODEL = 64, 96, 16
 def tiny_config(
     criterion: dict | None = None,
     test_cfg: dict | None = None,
+    model: dict | None = None,
     masks: bool = True,
     **head: Any,
 ) -> dict[str, Any]:
-    """Return a model of width 16 with 6 slots, 2 stages and 3 classes."""
+    """Return a model of width 16 with 6 slots, 2 stages and 3 classes; ``model`` comes last."""
     norm = {"type": "GN", "num_groups": 4}
     width = WIDTH_OF_MODEL
     return {
@@ -75,6 +76,7 @@ def tiny_config(
         },
         "criterion": {"type": "visbench.InsProCriterion", **(criterion or {})},
         "test_cfg": {"top_k": 4, **(test_cfg or {})},
+        **(model or {}),
     }
 
 

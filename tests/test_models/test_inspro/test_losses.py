@@ -16,6 +16,7 @@ from visbench.models.inspro.losses import (
     still_loss,
 )
 from visbench.models.inspro.stage import StageOutput
+from visbench.models.inspro.targets import ClipTargets
 
 
 @st.composite
@@ -143,3 +144,30 @@ def test_still_loss_is_the_mean_motion_of_unmatched_boxes() -> None:
     (gradient,) = torch.autograd.grad(loss.sum(), boxes)
     assert not gradient[matched].any()
     assert gradient[~matched].all()
+
+
+def test_padded_slots_have_no_part_in_any_loss() -> None:
+    truth = torch.tensor([[10.0, 10, 40, 40], [20, 5, 50, 30]])
+    targets = ClipTargets(
+        num_clips=2,
+        whwh=torch.tensor([[96.0, 64, 96, 64]] * 2),
+        frame=torch.tensor([0, 1]),
+        ids=[1, 4],
+        labels=torch.tensor([0, 1]),
+        boxes=truth,
+        masks=torch.zeros(2, 1, 1),
+    )
+    # In the first frame the last slot is padding, right where the deduplication loss looks.
+    boxes = torch.rand(1, 2, 3, 4).sort(dim=-1).values * 60
+    boxes[0, 0, 2] = truth[0] + 1
+    slots = torch.tensor([[0, 1]])
+    padding = torch.tensor([[False, False, True], [False, False, False]])
+    output = StageOutput(torch.randn(1, 2, 3, 2), boxes, torch.randn(1, 2, 3, 8), boxes + 2)
+    criterion = InsProCriterion(dedup_beta=0.5, dedup_negatives=1, still_weight=1.0)
+    losses = criterion.box_losses(output, targets, slots, padding)
+    for field, value in zip(output._fields, output, strict=True):
+        other = value.clone()
+        other[:, padding] = torch.rand(4).sort().values * 60 if value.shape[-1] == 4 else 3.0
+        changed = criterion.box_losses(output._replace(**{field: other}), targets, slots, padding)
+        assert changed == losses
+    assert criterion.box_losses(output, targets, slots) != losses

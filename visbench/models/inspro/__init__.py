@@ -6,5 +6,14 @@ from visbench.models.inspro.detector import InsPro, InsProState
 from visbench.models.inspro.head import InsProHead
 from visbench.models.inspro.lite import InsProLite
 from visbench.models.inspro.losses import InsProCriterion
+from visbench.models.inspro.track_detect import InsProTrackDetect, TrackDetectState
 
-__all__ = ["InsPro", "InsProCriterion", "InsProHead", "InsProLite", "InsProState"]
+__all__ = [
+    "InsPro",
+    "InsProCriterion",
+    "InsProHead",
+    "InsProLite",
+    "InsProState",
+    "InsProTrackDetect",
+    "TrackDetectState",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmdet.structures import TrackDataSample
@@ -21,8 +21,9 @@ from visbench.models.inspro.association import (
 )
 from visbench.models.inspro.head import InsProHead
 from visbench.models.inspro.masks import build_mask_branch
+from visbench.models.inspro.stage import StageOutput
 from visbench.models.inspro.stage_series import Carry, StageSeries
-from visbench.models.inspro.targets import clip_targets
+from visbench.models.inspro.targets import ClipTargets, clip_targets
 from visbench.models.layers import boxes_to_original
 from visbench.models.state import VideoState
 from visbench.registry import MODELS
@@ -49,6 +50,22 @@ class InsProState(VideoState):
     bank: list[Tensor] = field(default_factory=list)
     totals: Tensor = field(default_factory=lambda: torch.empty(0))
     counts: Tensor = field(default_factory=lambda: torch.empty(0))
+
+
+class Emitted(NamedTuple):
+    """What is emitted of a frame.
+
+    Attributes:
+        ids: ``(n,)`` track ids, each once.
+        slots: ``(n,)`` slots that box and mask are taken from.
+        labels: ``(n,)`` classes.
+        scores: ``(n,)`` scores of this frame.
+    """
+
+    ids: Tensor
+    slots: Tensor
+    labels: Tensor
+    scores: Tensor
 
 
 @MODELS.register_module()
@@ -125,14 +142,30 @@ class InsPro(OnlineVISModel):
         """
         features, mask_features = self.extract(inputs.transpose(0, 1).flatten(0, 1))
         targets = clip_targets(data_samples, self.mask_branch.target_stride, inputs.device)
-        outputs = self.head(features, targets.whwh, len(inputs))
-        slots = self.criterion.match(outputs, targets)
+        outputs, slots, padding = self.run_clips(features, targets)
         return {
-            **self.criterion.box_losses(outputs, targets, slots),
+            **self.criterion.box_losses(outputs, targets, slots, padding),
+            **self.identity_losses(features, outputs, targets, slots),
             **self.mask_branch.losses(
                 mask_features, outputs, targets, slots, self.head, self.criterion
             ),
         }
+
+    def run_clips(
+        self, features: Sequence[Tensor], targets: ClipTargets
+    ) -> tuple[StageOutput, Tensor, Tensor | None]:
+        """Run B clips of T frames and match their objects.
+
+        Args:
+            features: Maps ``(T * B, C, h, w)``, the clips of the first frame first.
+            targets: The objects.
+
+        Returns:
+            Outputs ``(M, T * B, N, ...)``; the slot ``(M, O)`` of every object in every stage, -1
+            for none; ``(T * B, N)`` booleans, true for slots without a meaning, or None.
+        """
+        outputs = self.head(features, targets.whwh, targets.num_clips)
+        return outputs, self.criterion.match(outputs, targets), None
 
     def start(self, video: VideoInfo) -> InsProState:
         """Return the learned pairs, an empty bank and no scores."""
@@ -148,40 +181,78 @@ class InsPro(OnlineVISModel):
 
     @torch.no_grad()
     def step(self, frame: Frame, state: InsProState) -> FrameInstances:
-        """Process the next prepared frame; ids of the instances are slots.
-
-        Emitted are the slots whose running score is among the best ``3 * top_k``; a slot that
-        joins them later has neither mask nor box before.
-        """
+        """Process the next prepared frame; :meth:`identify` decides what is emitted."""
         features, mask_features = self.extract(frame.image[None])
         height, width = frame.valid_size
         whwh = frame.image.new_tensor([[width, height, width, height]])
         head = self.head_of(state)
-        carry = Carry(state.queries, state.proposals, state.bank)
-        (*_, output), carry = head.advance(features, carry, whwh)
+        (*_, output), carry = head.advance(features, self.pairs_of(state), whwh)
         state.queries, state.proposals, state.bank = carry
-        probabilities = output.logits[0].float().sigmoid()
-        state.totals, state.counts = accumulate_scores(
-            state.totals,
-            state.counts,
-            probabilities,
-            self.test_cfg["frame_score_thr"],
-            self.test_cfg["score_reduce"],
-        )
-        slots, labels, scores = self._emitted(state, probabilities)
+        emitted = self.identify(features, output, whwh, state)
         masks = self.mask_branch.encode(
-            mask_features, output, slots, head, frame, self.test_cfg["mask_thr"]
+            mask_features, output, emitted.slots, head, frame, self.test_cfg["mask_thr"]
         )
-        reported = head.reported_boxes(output.boxes, whwh)[0, slots].float()
+        reported = head.reported_boxes(output.boxes, whwh)[0, emitted.slots].float()
         instances = FrameInstances(
-            slots,
-            labels,
-            scores,
+            emitted.ids,
+            emitted.labels,
+            emitted.scores,
             boxes_to_original(reported, frame.scale_factor),
             masks,
         )
         state.recorder.add(frame.index, instances)
         return instances
+
+    def identity_losses(
+        self,
+        features: Sequence[Tensor],
+        outputs: StageOutput,
+        targets: ClipTargets,
+        slots: Tensor,
+    ) -> dict[str, Tensor]:
+        """Return the losses of whatever gives objects their identity; slots need none.
+
+        Args:
+            features: Maps ``(F, C, h, w)`` of all frames.
+            outputs: ``(M, F, N, ...)``.
+            targets: The objects.
+            slots: ``(M, O)`` slot of every object in every stage, -1 for none.
+        """
+        return {}
+
+    def identify(
+        self, features: Sequence[Tensor], output: StageOutput, whwh: Tensor, state: InsProState
+    ) -> Emitted:
+        """Update the class scores of the video and choose what is emitted; ids are slots.
+
+        Chosen are the slots whose running score is among the best ``3 * top_k``; a slot that
+        joins them later has neither mask nor box before.
+
+        Args:
+            features: Maps ``(1, C, h, w)`` of the frame.
+            output: Output of the last stage, ``(1, N, ...)``.
+            whwh: ``(1, 4)`` size of the unpadded frame.
+            state: Changed in place.
+        """
+        probabilities = output.logits[0].float().sigmoid()
+        state.totals, state.counts = self._accumulate(state.totals, state.counts, probabilities)
+        running = video_scores(state.totals, state.counts)
+        slots = best_slots(running, DECODED_PER_PREDICTION * self.test_cfg["top_k"])
+        labels = running[slots].argmax(dim=1)
+        scores = probabilities[slots, labels]
+        present = scores >= self.test_cfg["frame_score_thr"]
+        return Emitted(slots[present], slots[present], labels[present], scores[present])
+
+    def _accumulate(
+        self, totals: Tensor, counts: Tensor, probabilities: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Add the class probabilities ``(n, K)`` of a frame as ``test_cfg`` says."""
+        threshold, reduce = self.test_cfg["frame_score_thr"], self.test_cfg["score_reduce"]
+        return accumulate_scores(totals, counts, probabilities, threshold, reduce)
+
+    def pairs_of(self, state: InsProState) -> Carry:
+        """Return the pairs that the next frame of a video starts from."""
+        return Carry(state.queries, state.proposals, state.bank)
 
     def head_of(self, state: InsProState) -> StageSeries:
         """Return what runs the next frame of a video."""
@@ -213,16 +284,20 @@ class InsPro(OnlineVISModel):
         number = min(self.head.num_queries, DECODED_PER_PREDICTION * self.test_cfg["top_k"])
         slots = torch.stack([best_slots(logits, number) for logits in output.logits])
         masks = self.mask_branch.raw(mask_features, output, slots, self.head)
-        return {"logits": output.logits, "boxes": output.boxes, **masks}
+        identity = self.identity_outputs(features, output.boxes, slots)
+        return {"logits": output.logits, "boxes": output.boxes, **masks, **identity}
 
-    def _emitted(self, state: InsProState, probabilities: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return slots, labels and frame scores of what is emitted in a frame."""
-        running = video_scores(state.totals, state.counts)
-        slots = best_slots(running, DECODED_PER_PREDICTION * self.test_cfg["top_k"])
-        labels = running[slots].argmax(dim=1)
-        scores = probabilities[slots, labels]
-        present = scores >= self.test_cfg["frame_score_thr"]
-        return slots[present], labels[present], scores[present]
+    def identity_outputs(
+        self, features: Sequence[Tensor], boxes: Tensor, slots: Tensor
+    ) -> dict[str, Tensor]:
+        """Return what the network computes for the identity of objects; nothing for slots.
+
+        Args:
+            features: Maps ``(F, C, h, w)``.
+            boxes: ``(F, N, 4)`` predicted boxes in pixels.
+            slots: ``(F, n)`` best slots of each frame.
+        """
+        return {}
 
 
 def _check_test_cfg(given: dict) -> dict[str, Any]:

@@ -66,17 +66,20 @@ def giou(boxes: Tensor, others: Tensor) -> Tensor:
     return pairs.view(boxes.shape[:-1])
 
 
-def classification_loss(logits: Tensor, targets: Tensor) -> Tensor:
+def classification_loss(logits: Tensor, targets: Tensor, padding: Tensor | None = None) -> Tensor:
     """Return the sigmoid focal loss per frame, summed over slots and classes.
 
     Args:
         logits: ``(..., N, K)``.
         targets: ``(..., N, K)``, 1 for the class of a matched slot and 0 elsewhere.
+        padding: Booleans that broadcast to ``(..., N)``, true for slots without a loss.
 
     Returns:
         ``(...)``, not yet divided by the number of objects.
     """
     loss = sigmoid_focal_loss(logits.float(), targets, FOCAL_ALPHA, FOCAL_GAMMA)
+    if padding is not None:
+        loss = loss.masked_fill(padding[..., None], 0.0)
     return loss.sum(dim=(-2, -1))
 
 
@@ -144,19 +147,24 @@ def box_deduplication_loss(
     return hinge.sum(dim=1) / num_negatives
 
 
-def still_loss(outputs: StageOutput, matched: Tensor, whwh: Tensor) -> Tensor:
+def still_loss(
+    outputs: StageOutput, matched: Tensor, whwh: Tensor, padding: Tensor | None = None
+) -> Tensor:
     """Return how far the boxes of unmatched slots move; not in the paper.
 
     Args:
         outputs: ``(M, F, N, ...)``.
         matched: ``(M, F, N)`` booleans.
         whwh: ``(F, 4)`` width, height, width, height of the frames.
+        padding: ``(F, N)`` booleans, true for slots that do not count.
 
     Returns:
         ``(M, F)``: L1 distance divided by the frame's size, the mean over all slots.
     """
     distance = ((outputs.boxes.float() - outputs.sources) / whwh[:, None]).abs().sum(-1)
-    return distance.masked_fill(matched, 0.0).mean(-1)
+    if padding is None:
+        return distance.masked_fill(matched, 0.0).mean(-1)
+    return distance.masked_fill(matched | padding, 0.0).sum(-1) / (~padding).sum(-1)
 
 
 def dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -249,16 +257,20 @@ class InsProCriterion(nn.Module):
             outputs: ``(M, F, N, ...)`` of all frames.
             targets: The objects.
         """
-        with torch.no_grad():
-            costs = match_cost(
-                outputs.logits[:, targets.frame],
-                outputs.boxes[:, targets.frame],
-                targets.labels.expand(len(outputs.logits), -1),
-                targets.boxes,
-                targets.whwh[targets.frame],
-                self.cost_weights,
-            )
+        costs = self.costs(outputs, targets)
         return match_clips(costs, targets, partial(self._matcher, outputs.logits.shape[2]))
+
+    @torch.no_grad()
+    def costs(self, outputs: StageOutput, targets: ClipTargets) -> Tensor:
+        """Return the cost ``(M, O, N)`` of every slot for every object in every stage."""
+        return match_cost(
+            outputs.logits[:, targets.frame],
+            outputs.boxes[:, targets.frame],
+            targets.labels.expand(len(outputs.logits), -1),
+            targets.boxes,
+            targets.whwh[targets.frame],
+            self.cost_weights,
+        )
 
     def _matcher(self, num_slots: int) -> Matcher:
         if self.tcm:
@@ -271,7 +283,11 @@ class InsProCriterion(nn.Module):
         return 1 / (counts * len(counts))
 
     def box_losses(
-        self, outputs: StageOutput, targets: ClipTargets, slots: Tensor
+        self,
+        outputs: StageOutput,
+        targets: ClipTargets,
+        slots: Tensor,
+        padding: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Return the weighted class, L1, generalised IoU and deduplication losses.
 
@@ -279,6 +295,7 @@ class InsProCriterion(nn.Module):
             outputs: ``(M, F, N, ...)``.
             targets: The objects.
             slots: ``(M, O)`` from :meth:`match`.
+            padding: ``(F, N)`` booleans, true for slots that have no part in any loss.
         """
         per_frame = self.frame_weights(targets)
         stage, index = (slots >= 0).nonzero(as_tuple=True)
@@ -289,20 +306,23 @@ class InsProCriterion(nn.Module):
         weight = per_frame[frame]
         matched = torch.zeros(outputs.logits.shape[:3], dtype=torch.bool, device=slots.device)
         matched[stage, frame, slot] = True
+        taken = matched if padding is None else matched | padding
         num_stages, num_slots = len(slots), matched.shape[2]
         dedup = box_deduplication_loss(
             outputs.boxes[:, targets.frame].reshape(-1, num_slots, 4),
-            matched[:, targets.frame].reshape(-1, num_slots),
+            taken[:, targets.frame].reshape(-1, num_slots),
             targets.boxes.repeat(num_stages, 1),
             self.dedup_negatives,
             self.dedup_beta,
         )
         losses = {}
         if self.weights["loss_still"]:
-            losses["loss_still"] = still_loss(outputs, matched, targets.whwh).sum() / len(per_frame)
+            losses["loss_still"] = still_loss(outputs, matched, targets.whwh, padding).sum() / len(
+                per_frame
+            )
         return self._weighted(
             **losses,
-            loss_cls=(classification_loss(outputs.logits, one_hot) * per_frame).sum(),
+            loss_cls=(classification_loss(outputs.logits, one_hot, padding) * per_frame).sum(),
             loss_l1=(l1_loss(boxes, truth, targets.whwh[frame]) * weight).sum(),
             loss_giou=(giou_loss(boxes, truth) * weight).sum(),
             loss_dedup=(dedup * per_frame[targets.frame].repeat(num_stages)).sum(),

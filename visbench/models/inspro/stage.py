@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -151,16 +152,30 @@ class InsProStage(BaseModule):
                     nn.init.normal_(layer.weight, std=0.01)
                     nn.init.zeros_(layer.bias)
 
-    def forward(self, roi_features: Tensor, queries: Tensor, boxes: Tensor) -> StageOutput:
+    def forward(
+        self, roi_features: Tensor, queries: Tensor, boxes: Tensor, padding: Tensor | None = None
+    ) -> StageOutput:
         """Refine queries and boxes.
 
         Args:
             roi_features: ``(B * N, C, roi_size, roi_size)``.
             queries: ``(B, N, C)``.
             boxes: ``(B, N, 4)`` xyxy in pixels.
+            padding: ``(B, N)`` booleans, true for slots that the others must not attend to.
         """
-        logits, deltas, features, _ = self.interaction(roi_features, queries)
+        with _hidden_keys(self.interaction.attention, padding):
+            logits, deltas, features, _ = self.interaction(roi_features, queries)
         return StageOutput(logits, decode_boxes(boxes, deltas), features, boxes.detach())
+
+
+def _hidden_keys(attention: nn.Module, padding: Tensor | None) -> AbstractContextManager:
+    """Hide keys from an attention inside the ``with``: DIIHead has no argument for a mask."""
+    if padding is None:
+        return nullcontext()
+    return attention.register_forward_pre_hook(
+        lambda module, args, kwargs: (args, {**kwargs, "key_padding_mask": padding}),
+        with_kwargs=True,
+    )
 
 
 def _controller(channels: int, outputs: int, layers: int) -> nn.Sequential:

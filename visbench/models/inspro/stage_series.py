@@ -68,7 +68,11 @@ class StageSeries(BaseModule):
         """
 
     def advance(
-        self, features: Sequence[Tensor], carry: Carry, whwh: Tensor
+        self,
+        features: Sequence[Tensor],
+        carry: Carry,
+        whwh: Tensor,
+        padding: Tensor | None = None,
     ) -> tuple[list[StageOutput], Carry]:
         """Run the next frame of each of B clips.
 
@@ -76,16 +80,22 @@ class StageSeries(BaseModule):
             features: Maps ``(B, C, h, w)``, finest first.
             carry: What the frame starts from.
             whwh: ``(B, 4)`` size of the unpadded frames.
+            padding: As in :meth:`forward_frame`.
 
         Returns:
             The output of every stage, and what the next frame starts from.
         """
         boxes = carry.proposals * whwh[:, None]
-        outputs = self.forward_frame(features, carry.queries, boxes, whwh)
+        outputs = self.forward_frame(features, carry.queries, boxes, whwh, padding)
         return outputs, self.hand_over(outputs[-1], carry, whwh)
 
     def forward_frame(
-        self, features: Sequence[Tensor], queries: Tensor, boxes: Tensor, whwh: Tensor
+        self,
+        features: Sequence[Tensor],
+        queries: Tensor,
+        boxes: Tensor,
+        whwh: Tensor,
+        padding: Tensor | None = None,
     ) -> list[StageOutput]:
         """Run all stages on one frame of each of B clips.
 
@@ -94,6 +104,8 @@ class StageSeries(BaseModule):
             queries: ``(B, N, C)``.
             boxes: ``(B, N, 4)`` xyxy in pixels; only the first stage passes gradient to them.
             whwh: ``(B, 4)`` width, height, width, height of the unpadded frames.
+            padding: ``(B, N)`` booleans, true for slots that the others must not see; their own
+                outputs mean nothing.
 
         Returns:
             The output of every stage.
@@ -101,7 +113,7 @@ class StageSeries(BaseModule):
         outputs = []
         for stage in self.stages:
             rois = self.roi_extractor(features, bbox2roi(list(boxes.detach())))
-            output = stage(rois, queries, boxes)
+            output = stage(rois, queries, boxes, padding)
             if self.clip_proposals == "all_stages":
                 output = output._replace(
                     boxes=clip_boxes(output.boxes, whwh, self.min_proposal_size)

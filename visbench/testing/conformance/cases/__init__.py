@@ -5,7 +5,13 @@ A new method adds a module here and an entry below; a test fails while a registe
 """
 
 from visbench.testing.conformance.case import ConformanceCase
-from visbench.testing.conformance.cases import inspro, inspro_lite, mask2former_vis, masktrack_rcnn
+from visbench.testing.conformance.cases import (
+    inspro,
+    inspro_lite,
+    inspro_track_detect,
+    mask2former_vis,
+    masktrack_rcnn,
+)
 
 CASES: tuple[ConformanceCase, ...] = (
     masktrack_rcnn.CASE,
@@ -13,6 +19,7 @@ CASES: tuple[ConformanceCase, ...] = (
     inspro.CASE,
     inspro.BOXES_CASE,
     inspro_lite.CASE,
+    inspro_track_detect.CASE,
 )
 
 __all__ = ["CASES"]

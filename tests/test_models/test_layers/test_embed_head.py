@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmdet.models.tracking_heads import RoIEmbedHead
 
-from visbench.models.baselines import SignedRoIEmbedHead
+from visbench.models.layers import SignedRoIEmbedHead
 
 
 @pytest.mark.parametrize("with_avg_pool", [False, True])

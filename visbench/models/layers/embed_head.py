@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A track head whose similarities may be negative."""
+"""The network of a track head whose similarities may be negative."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SignedRoIEmbedHead(RoIEmbedHead):
     """MMDetection's ``RoIEmbedHead`` without the ReLU after the last layer.
 
     The logit of "a new object" is 0, and the others are dot products of two embeddings
-    (equation 1 of the paper). MMDetection's embeddings end with a ReLU, so no dot product is
+    (MaskTrack R-CNN, equation 1). MMDetection's embeddings end with a ReLU, so no dot product is
     negative and "a new object" never wins against a remembered one.
     """
 
