@@ -6,8 +6,18 @@ method has none.
 """
 
 from visbench.testing.conformance.case import ConformanceCase
-from visbench.testing.conformance.cases import inspro, mask2former_vis, masktrack_rcnn
+from visbench.testing.conformance.cases import (
+    inspro,
+    inspro_tracking_by_detection,
+    mask2former_vis,
+    masktrack_rcnn,
+)
 
-CASES: tuple[ConformanceCase, ...] = (masktrack_rcnn.CASE, mask2former_vis.CASE, inspro.CASE)
+CASES: tuple[ConformanceCase, ...] = (
+    masktrack_rcnn.CASE,
+    mask2former_vis.CASE,
+    inspro.CASE,
+    inspro_tracking_by_detection.CASE,
+)
 
 __all__ = ["CASES"]
