@@ -6,9 +6,17 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from visbench.models.inspro.association import TemporallyConsistentMatching
-from visbench.models.inspro.targets import clip_targets, frame_sizes, match_clips
+from visbench.models.inspro.targets import (
+    ClipTargets,
+    clip_targets,
+    frame_sizes,
+    identity_targets,
+    match_clips,
+)
 
 from mmdet.structures import TrackDataSample  # isort: skip
 
@@ -67,3 +75,42 @@ def test_objects_of_some_frames(samples: list[TrackDataSample]) -> None:
     boxes_only, _ = clip_targets(samples, None, CPU).of_frames(torch.tensor([True] * 4))
     assert boxes_only.masks is None
     assert boxes_only.ids == targets.ids
+
+
+@given(
+    clips=st.lists(
+        st.lists(st.sets(st.integers(0, 4), max_size=4), min_size=3, max_size=3),
+        min_size=1,
+        max_size=3,
+    )
+)
+@settings(max_examples=50, deadline=None)
+def test_objects_are_paired_with_the_other_frames_of_their_clip(clips: list[list[set]]) -> None:
+    objects = [
+        (time, clip, track_id)
+        for time in range(3)
+        for clip, sets in enumerate(clips)
+        for track_id in sorted(sets[time])
+    ]
+    number = len(objects)
+    targets = ClipTargets(
+        num_clips=len(clips),
+        whwh=torch.ones(3 * len(clips), 4),
+        frame=torch.tensor([time * len(clips) + clip for time, clip, _ in objects]).long(),
+        ids=[track_id for _, _, track_id in objects],
+        labels=torch.zeros(number, dtype=torch.long),
+        boxes=torch.ones(number, 4),
+        masks=torch.ones(number, 2, 2),
+    )
+    expected = []
+    for key, (time, clip, track_id) in enumerate(objects):
+        for other in {0, 1, 2} - {time}:
+            there = [one[:2] == (other, clip) for one in objects]
+            if any(there):
+                same = (other, clip, track_id)
+                column = objects.index(same) + 1 if same in objects else 0
+                expected.append((key, there, column))
+    found = identity_targets(targets)
+    assert found.candidates.shape[1] == number
+    rows = zip(found.key.tolist(), found.candidates.tolist(), found.column.tolist(), strict=True)
+    assert sorted(rows) == sorted(expected)

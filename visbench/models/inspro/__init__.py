@@ -7,6 +7,7 @@ from visbench.models.inspro.head import InsProHead
 from visbench.models.inspro.lite import InsProLite
 from visbench.models.inspro.losses import InsProCriterion
 from visbench.models.inspro.track_detect import InsProTrackDetect, TrackDetectState
+from visbench.models.inspro.tracking_by_detection import InsProTrackingByDetection
 
 __all__ = [
     "InsPro",
@@ -15,5 +16,6 @@ __all__ = [
     "InsProLite",
     "InsProState",
     "InsProTrackDetect",
+    "InsProTrackingByDetection",
     "TrackDetectState",
 ]

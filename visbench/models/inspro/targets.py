@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -137,6 +138,39 @@ def match_clips(costs: Tensor, targets: ClipTargets, new_matcher: Callable[[], M
             objects = slice(bounds[index], bounds[index + 1])
             slots[:, objects] = matcher.match(targets.ids[objects], table[:, :, objects])
     return torch.from_numpy(slots).to(costs.device)
+
+
+class IdentityTargets(NamedTuple):
+    """What a track head shall say of n pairs of an object and another frame of its clip.
+
+    Attributes:
+        key: ``(n,)`` index of the object.
+        candidates: ``(n, O)`` booleans, true for the objects of the other frame; each row has one.
+        column: ``(n,)``: 0 for an object that is not in the other frame, else one plus the index
+            of the same object there.
+    """
+
+    key: Tensor
+    candidates: Tensor
+    column: Tensor
+
+
+def identity_targets(targets: ClipTargets) -> IdentityTargets:
+    """Pair every object with every other frame of its clip in which there is any object.
+
+    Args:
+        targets: The objects. Clips of one frame give no pair.
+    """
+    frame = targets.frame
+    ids = torch.tensor(targets.ids, dtype=torch.long, device=frame.device)
+    frames = torch.arange(len(targets.whwh), device=frame.device)
+    same_clip = (frame[:, None] - frames) % targets.num_clips == 0
+    paired = same_clip & (frame[:, None] != frames) & (targets.counts > 0)
+    key, reference = paired.nonzero(as_tuple=True)
+    candidates = frame == reference[:, None]
+    same = candidates & (ids == ids[key][:, None])
+    there = same.long() * torch.arange(1, len(ids) + 1, device=frame.device)
+    return IdentityTargets(key, candidates, there.sum(dim=1))
 
 
 def _visible(

@@ -9,6 +9,7 @@ from visbench.testing.conformance.cases import (
     inspro,
     inspro_lite,
     inspro_track_detect,
+    inspro_tracking_by_detection,
     mask2former_vis,
     masktrack_rcnn,
 )
@@ -20,6 +21,7 @@ CASES: tuple[ConformanceCase, ...] = (
     inspro.BOXES_CASE,
     inspro_lite.CASE,
     inspro_track_detect.CASE,
+    inspro_tracking_by_detection.CASE,
 )
 
 __all__ = ["CASES"]
