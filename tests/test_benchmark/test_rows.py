@@ -50,6 +50,16 @@ def test_fields_of_a_later_version_are_left_out() -> None:
 def test_points_come_from_fractions() -> None:
     metrics = {"youtube_vis/AP": 0.4125, "youtube_vis/AP50": -1.0, "youtube_vis/APs": 0.5}
     assert points(metrics) == {"AP": pytest.approx(41.25), "AP50": None}
+    assert points({"AP": 0.5}) == {"AP": 50.0}
+    assert points({}) == {}
+
+
+def test_points_are_those_of_the_first_kind() -> None:
+    boxes = {"imagenet_vid/AP": 0.25, "imagenet_vid/AP75": 0.125}
+    assert points(boxes) == {"AP": 25.0, "AP75": 12.5}
+    still = {"time": 3.0, "coco_segm/AP": 0.375, "coco_bbox/AP": 0.5, "coco_bbox/AP50": 0.75}
+    assert points(still) == {"AP": 37.5}
+    assert points({**boxes, "youtube_vis/AP50": 0.5}) == points(boxes)
 
 
 def test_the_hash_follows_the_bases_but_not_comments(tmp_path: Path) -> None:

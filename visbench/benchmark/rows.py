@@ -102,9 +102,12 @@ def points(metrics: Mapping[str, float]) -> dict[str, float | None]:
     """Return the table's metrics in points from fractions; -1 (undefined) becomes None.
 
     Args:
-        metrics: Fractions by name, with or without ``youtube_vis/``.
+        metrics: Fractions by name (``youtube_vis/AP``, ``imagenet_vid/AP50``, ...); of several
+            kinds the one whose AP comes first is taken.
     """
-    values = {name.removeprefix("youtube_vis/"): value for name, value in metrics.items()}
+    names = [name.rpartition("/") for name in metrics]
+    first = next((kind for kind, _, name in names if name == "AP"), "")
+    values = {name: metrics[f"{kind}{slash}{name}"] for kind, slash, name in names if kind == first}
     return {
         name: 100 * values[name] if values.get(name, -1) >= 0 else None
         for name in METRICS
