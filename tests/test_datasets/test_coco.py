@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from visbench.datasets import CocoClips, Draw, FrameError, JitterClip
-from visbench.datasets.coco import TARGETS, images_as_videos
+from visbench.datasets.coco import TARGETS
 from visbench.datasets.holdout import shared_videos
+from visbench.evaluation.per_frame import join_images
 
 HEIGHT, WIDTH = 60, 80
 LOAD = {
@@ -221,11 +222,16 @@ def test_splits_are_compared_by_their_images(tiny_coco: Path) -> None:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda data: data.pop("images"), "field 'images' must be a list"),
-        (lambda data: data.update(categories=[]), "field 'categories' must be a list"),
-        (lambda data: data["annotations"][0].update(image_id=99), "names no image: 99"),
+        (lambda data: data.pop("images"), "field 'images': is missing.*COCO's layout"),
+        (lambda data: data.update(categories=[]), "field 'categories': is empty.*COCO's layout"),
+        (
+            lambda data: data["annotations"][0].update(image_id=99),
+            r"annotations\[0\]: field 'image_id': 99 is not among",
+        ),
         (lambda data: data["annotations"][0].update(category_id=99), "names no category: 99"),
-        (lambda data: data["images"][0].pop("height"), "image 1: field 'height' is missing"),
+        (lambda data: data["images"][1].update(id=1), "image 1: field 'id': occurs twice"),
+        (lambda data: data["annotations"].append(3), r"annotations\[\d+\]: must be an object"),
+        (lambda data: data["images"][0].pop("height"), "image 1: field 'height': is missing"),
         (
             lambda data: data["annotations"][3]["segmentation"].update(size=[5, 5]),
             r"mask's size \[5, 5\]",
@@ -255,12 +261,23 @@ def test_unknown_words_are_refused(tiny_coco: Path) -> None:
         JitterClip([], coco_clip="copies")
 
 
+def test_a_file_of_boxes_serves_methods_without_masks(tiny_coco: Path) -> None:
+    path = tiny_coco / "annotations" / "instances_train2017.json"
+    data = json.loads(path.read_text())
+    for annotation in data["annotations"]:
+        del annotation["segmentation"]
+    path.write_text(json.dumps(data))
+    tracks = [track for video in clips(tiny_coco).iter_records() for track in video["tracks"]]
+    assert tracks and all(track["masks"] is None for track in tracks)
+    assert sum(len(track["boxes"]) for track in tracks) == len(tracks)
+
+
 def test_a_file_without_annotations_serves_tests_only(tiny_coco: Path) -> None:
     path = tiny_coco / "annotations" / "instances_val2017.json"
     data = json.loads(path.read_text())
     del data["annotations"]
     path.write_text(json.dumps(data))
-    assert images_as_videos(data, "here")["annotations"] is None
+    assert join_images(data, "here")["annotations"] is None
     assert len(clips(tiny_coco, split="val2017", test_mode=True)) == 6
     with pytest.raises(ValueError, match="'annotations' is missing"):
         clips(tiny_coco, split="val2017")

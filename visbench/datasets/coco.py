@@ -14,6 +14,7 @@ from mmdet.datasets import YouTubeVISDataset
 
 from visbench.datasets.annotations import read_json
 from visbench.datasets.vis_dataset import VISDataset
+from visbench.evaluation.per_frame import join_images
 from visbench.registry import DATASETS
 
 
@@ -95,106 +96,48 @@ class CocoClips(VISDataset):
 
     def read_annotations(self) -> dict[str, Any]:
         """Return the images as videos of one frame in YouTube-VIS layout."""
-        target = None if self.target is None else TARGETS[self.target]
-        return images_as_videos(read_json(self.ann_file), self.ann_file, target)
+        images = join_images(read_json(self.ann_file), self.ann_file)
+        if images["annotations"] is not None:
+            # MMDetection's CocoDataset leaves objects out that the file says have no area.
+            images["annotations"] = [
+                track
+                for track in images["annotations"]
+                if all(area is None or area > 0 for area in track.get("areas", ()))
+            ]
+        return images if self.target is None else translate(images, self.ann_file, self.target)
 
 
-def images_as_videos(data: Any, where: str, target: TargetClasses | None = None) -> dict[str, Any]:
-    """Return COCO annotations in YouTube-VIS layout, every image a video of one frame.
+def translate(annotations: dict[str, Any], where: str, target: str) -> dict[str, Any]:
+    """Return annotations with the categories of a video data set; other objects are dropped.
 
     Args:
-        data: Content of a file in COCO's layout; ``annotations`` may be missing.
+        annotations: Annotations in YouTube-VIS layout with COCO's categories.
         where: Name of the file, for messages.
-        target: Classes to translate to; other categories are dropped. Category ids are then the
-            labels plus one.
-
-    Returns:
-        Dictionary with ``videos``, ``categories`` and ``annotations``.
+        target: A key of :data:`TARGETS`. Its labels plus one are the new category ids.
 
     Raises:
-        ValueError: If a list is missing, an annotation names an unknown image or category, or no
-            category is shared.
+        ValueError: If an object names an unknown category, or none is shared with the target.
     """
-    for key in ("images", "categories"):
-        if not isinstance(data, dict) or not isinstance(data.get(key), list) or not data[key]:
-            raise ValueError(
-                f"{where}: field '{key}' must be a list with entries; is this a file in COCO's "
-                "layout?"
-            )
-    categories, translated = _translate(data["categories"], where, target)
-    videos = {image["id"]: _video(image, where) for image in data["images"]}
-    annotations = data.get("annotations")
-    tracks = [
-        _track(annotation, number, translated)
-        for number, annotation in enumerate(annotations or [], start=1)
-        if _is_kept(annotation, videos, translated, where)
-    ]
-    return {
-        "videos": list(videos.values()),
-        "categories": categories,
-        "annotations": None if annotations is None else tracks,
-    }
-
-
-def _translate(
-    categories: list[dict[str, Any]], where: str, target: TargetClasses | None
-) -> tuple[list[dict[str, Any]], dict[int, int | None]]:
-    """Return the new categories and the new id of every old one, None for those to drop."""
-    names = {int(category["id"]): category["name"] for category in categories}
-    if target is None:
-        return categories, {category: category for category in names}
-    ids = {name: label + 1 for label, name in enumerate(target.classes)}
-    translated = {
-        category: ids[target.names[name]] if name in target.names else None
-        for category, name in names.items()
-    }
-    if not any(translated.values()):
+    classes, shared = TARGETS[target].classes, TARGETS[target].names
+    names = {category["id"]: category["name"] for category in annotations["categories"]}
+    ids = {name: label for label, name in enumerate(classes, start=1)}
+    translated = {key: ids[shared[name]] for key, name in names.items() if name in shared}
+    if not translated:
         raise ValueError(
             f"{where}: none of the categories {list(names.values())} is shared with the target; it "
-            f"shares {sorted(target.names)}"
+            f"shares {sorted(shared)}"
         )
-    return [{"id": number, "name": name} for name, number in ids.items()], translated
-
-
-def _video(image: dict[str, Any], where: str) -> dict[str, Any]:
-    for key in ("file_name", "height", "width"):
-        if not image.get(key):
-            raise ValueError(f"{where}: image {image.get('id')}: field '{key}' is missing")
+    tracks = annotations["annotations"]
+    unknown = sorted({track["category_id"] for track in tracks or []} - set(names))
+    if unknown:
+        raise ValueError(f"{where}: field 'category_id' names no category: {unknown[0]}")
+    kept = [
+        {**track, "category_id": translated[track["category_id"]]}
+        for track in tracks or []
+        if track["category_id"] in translated
+    ]
     return {
-        "id": image["id"],
-        "name": image["file_name"],
-        "file_names": [image["file_name"]],
-        "height": image["height"],
-        "width": image["width"],
-    }
-
-
-def _is_kept(
-    annotation: dict[str, Any],
-    videos: Mapping[int, Any],
-    translated: Mapping[int, int | None],
-    where: str,
-) -> bool:
-    name = f"{where}: annotation {annotation.get('id')}"
-    if annotation.get("image_id") not in videos:
-        raise ValueError(f"{name}: field 'image_id' names no image: {annotation.get('image_id')}")
-    if annotation.get("category_id") not in translated:
-        raise ValueError(
-            f"{name}: field 'category_id' names no category: {annotation.get('category_id')}"
-        )
-    # MMDetection's CocoDataset leaves objects out that the file says have no area.
-    return translated[annotation["category_id"]] is not None and annotation.get("area", 1) > 0
-
-
-def _track(
-    annotation: dict[str, Any], number: int, translated: Mapping[int, int | None]
-) -> dict[str, Any]:
-    return {
-        "id": number,
-        "video_id": annotation["image_id"],
-        "category_id": translated[annotation["category_id"]],
-        "iscrowd": annotation.get("iscrowd", 0),
-        "ignore": annotation.get("ignore", 0),
-        "bboxes": [annotation.get("bbox")],
-        "segmentations": [annotation.get("segmentation")],
+        **annotations,
+        "categories": [{"id": number, "name": name} for name, number in ids.items()],
+        "annotations": None if tracks is None else kept,
     }

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from visbench.evaluation.errors import InputError
@@ -11,6 +11,7 @@ from visbench.evaluation.fields import Fields, shorten
 
 __all__ = ["is_per_frame", "join_frames", "join_images"]
 
+_COCO = "Is this a file in COCO's layout?"
 _COLUMNS = {"bboxes": "bbox", "segmentations": "segmentation", "areas": "area"}
 
 
@@ -60,30 +61,45 @@ def join_frames(
     }
 
 
-def join_images(content: Mapping[str, Any], source: str = "annotations") -> dict[str, Any]:
+def join_images(content: Any, source: str = "annotations") -> dict[str, Any]:
     """Return still images in COCO's layout as videos of one frame, each object a track.
 
+    Tracks are numbered from 1 in the order of the annotations: ids of crowds in COCO's own files
+    do not fit 32 bits.
+
     Args:
-        content: Object with ``images``, ``categories`` and ``annotations``.
+        content: Object with ``images``, ``categories`` and, except for test splits,
+            ``annotations``.
         source: The file, for messages.
 
     Returns:
-        As :func:`join_frames`; the id of a track is that of its annotation.
+        As :func:`join_frames`; objects to be ignored count as crowds.
 
     Raises:
         InputError: A record has a defect; file, record, field, value and remedy are named.
     """
-    top = Fields(source, "", content)
-    images, objects = (
-        [_record(source, f"{name}[{i}]", item).values for i, item in enumerate(top.list(name))]
-        for name in ("images", "annotations")
-    )
-    frames = [{**image, "video_id": image.get("id"), "frame_id": 0} for image in images]
+    top = Fields(source, "", content if isinstance(content, Mapping) else {})
+    lists = {name: top.list(name, _COCO) for name in ("images", "categories")}
+    for name, values in lists.items():
+        if not values:
+            raise top.error(name, "is empty", _COCO)
+    frames = [
+        {**image, "video_id": image.get("id"), "frame_id": 0}
+        for image in _records(source, "images", lists["images"])
+    ]
+    objects = None
+    if top.has("annotations"):
+        objects = [
+            {**item, "instance_id": number, "iscrowd": item.get("iscrowd") or item.get("ignore")}
+            for number, item in enumerate(
+                _records(source, "annotations", top.list("annotations")), start=1
+            )
+        ]
     joined = {
-        "videos": [{"id": frame["video_id"]} for frame in frames],
+        "videos": [{"id": frame["video_id"], "name": frame.get("file_name")} for frame in frames],
         "images": frames,
-        "categories": content.get("categories"),
-        "annotations": [{**item, "instance_id": item.get("id")} for item in objects],
+        "categories": content["categories"],
+        "annotations": objects,
     }
     return join_frames(joined, source=source)
 
@@ -109,6 +125,8 @@ class _Frames:
         for video_id, images in self.images.items():
             images.sort(key=lambda image: image["frame_id"])
             for position, image in enumerate(images):
+                if image["id"] in self.place:
+                    raise InputError(source, f"image {image['id']}", "id", "occurs twice")
                 self.place[image["id"]] = (video_id, position)
 
     def videos(self, content: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -116,18 +134,25 @@ class _Frames:
         records = []
         for video in content["videos"]:
             images = self.images[video["id"]]
-            size = {key: images[0].get(key) for key in ("height", "width")} if images else {}
-            names = [image["file_name"] for image in images]
             records.append(
                 {
-                    **size,
+                    **self._size(video, images),
                     **video,
                     "length": len(images),
-                    "file_names": names,
+                    "file_names": [image["file_name"] for image in images],
                     "frame_ids": [image["frame_id"] for image in images],
                 }
             )
         return records
+
+    def _size(
+        self, video: Mapping[str, Any], images: Sequence[Mapping[str, Any]]
+    ) -> dict[str, int]:
+        missing = [key for key in ("height", "width") if key not in video]
+        if not images or not missing:
+            return {}
+        first = Fields(self.source, f"image {images[0]['id']}", images[0])
+        return {key: first.integer(key, 1) for key in missing}
 
 
 def _join(entries: Iterable[Any], frames: _Frames, source: str) -> list[dict[str, Any]]:
@@ -171,6 +196,11 @@ def _new_track(fields: Fields, key: tuple[int, int, int], length: int) -> dict[s
         "iscrowd": int(bool(fields.values.get("iscrowd"))),
         **{column: [None] * length for column in _COLUMNS},
     }
+
+
+def _records(source: str, name: str, entries: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
+    for index, entry in enumerate(entries):
+        yield _record(source, f"{name}[{index}]", entry).values
 
 
 def _record(source: str, place: str, values: Any) -> Fields:

@@ -147,7 +147,7 @@ def test_images_in_coco_layout(tiny_imagenet: Path) -> None:
     path.write_text(json.dumps(content))
     (record,) = build("DET", tiny_imagenet).iter_records()
     assert record["file_names"] == ["train/b.JPEG"]
-    assert [(track["id"], track["label"]) for track in record["tracks"]] == [(9, 29)]
+    assert [(track["id"], track["label"]) for track in record["tracks"]] == [(2, 29)]
     content["annotations"][0]["image_id"] = 77
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"annotations\[0\]: field 'image_id': 77"):
