@@ -6,9 +6,8 @@ _base_ = [
     "../_base_/schedules/inspro_32k.py",
 ]
 
-# A single frame hands nothing on: there is no bank, and its attention gets no gradient.
+# A single frame hands nothing on: there is no bank.
 model = dict(head=dict(num_classes=80, bank_size=1), test_cfg=dict(top_k=100))
-find_unused_parameters = True
 load_from = None
 
 train_cfg = dict(max_iters=264_000, val_interval=22_000)

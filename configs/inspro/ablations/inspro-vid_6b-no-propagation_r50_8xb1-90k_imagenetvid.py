@@ -6,5 +6,3 @@ model = dict(
     head=dict(propagate_query=False, propagate_proposal=False, bank_size=1),
     criterion=dict(tcm=False, dedup_beta=0.0),
 )
-# The attention over the bank has no part in the loss.
-find_unused_parameters = True

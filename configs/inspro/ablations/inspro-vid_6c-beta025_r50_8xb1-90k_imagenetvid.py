@@ -2,5 +2,3 @@
 _base_ = "../inspro-vid_r50_8xb1-90k_imagenetvid.py"
 
 model = dict(head=dict(bank_size=1), criterion=dict(dedup_beta=0.25))
-# The attention over the bank has no part in the loss.
-find_unused_parameters = True

@@ -3,5 +3,3 @@
 _base_ = "../inspro_r50_8xb1-32k_youtubevis2019.py"
 
 model = dict(head=dict(propagate_query=False, bank_size=1), criterion=dict(dedup_beta=0.0))
-# The attention over the bank has no part in the loss.
-find_unused_parameters = True

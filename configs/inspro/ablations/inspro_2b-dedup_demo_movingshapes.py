@@ -2,5 +2,3 @@
 _base_ = "../inspro_demo_movingshapes.py"
 
 model = dict(head=dict(bank_size=1))
-# The attention over the bank has no part in the loss.
-find_unused_parameters = True

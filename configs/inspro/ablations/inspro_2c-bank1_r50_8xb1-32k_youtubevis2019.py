@@ -2,5 +2,3 @@
 _base_ = "../inspro_r50_8xb1-32k_youtubevis2019.py"
 
 model = dict(head=dict(bank_size=1))
-# The attention over the bank has no part in the loss.
-find_unused_parameters = True

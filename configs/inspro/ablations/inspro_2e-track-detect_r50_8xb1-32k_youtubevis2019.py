@@ -13,5 +13,3 @@ model = dict(
     # As in MOTR, a track shows nothing in frames in which it counts a miss.
     test_cfg=dict(frame_score_thr=0.3),
 )
-# The attention over past frames has weights that no loss reaches.
-find_unused_parameters = True

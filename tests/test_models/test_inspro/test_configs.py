@@ -30,6 +30,7 @@ FOLDER = ROOT / "inspro"
 CONFIGS = {path.stem: path for path in sorted(FOLDER.rglob("*.py"))}
 CLASSES = {
     "CocoClips": 80,
+    "ImageNetVID": 30,
     "MovingShapesDataset": 8,
     "OVIS": 25,
     "YouTubeVIS2019": 40,
@@ -96,11 +97,16 @@ def clip_length(config: Any) -> int:
     return clip.lengths[-1][1] if "lengths" in clip else clip.num_frames
 
 
-def total_loss(config: Any, model: VISModel) -> torch.Tensor:
+def losses_of(config: Any, model: VISModel) -> dict[str, torch.Tensor]:
     length = clip_length(config)
     scenes = [Scene(0, length), Scene(1, length)]
     data = model.data_preprocessor(batch(scenes, list(range(length))), training=True)
-    loss: torch.Tensor = model.parse_losses(model(**data, mode="loss"))[0]
+    losses: dict[str, torch.Tensor] = model(**data, mode="loss")
+    return losses
+
+
+def total_loss(config: Any, model: VISModel) -> torch.Tensor:
+    loss: torch.Tensor = model.parse_losses(losses_of(config, model))[0]
     return loss
 
 
@@ -115,17 +121,24 @@ def predict(model: VISModel, length: int = 3) -> VideoTracks:
 def test_config_trains_and_predicts(name: str) -> None:
     config = read(name)
     model = build(config)
-    loss = total_loss(config, model)
+    with_masks = config.model.mask_branch is not None
+    losses = losses_of(config, model)
+    assert {"loss_dice", "loss_mask"} & set(losses) == (
+        {"loss_dice", "loss_mask"} if with_masks else set()
+    )
+    loss, _ = model.parse_losses(losses)
     assert torch.isfinite(loss)
     loss.backward()
     trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
     assert any(p.grad is not None and p.grad.any() for p in trained.values())
-    unused = [n for n, p in trained.items() if p.grad is None]
     # Distributed training stops at parameters without a gradient unless it is told.
-    assert not unused or config.get("find_unused_parameters"), unused
+    assert config.find_unused_parameters
+    unused = {n for n, p in trained.items() if p.grad is None}
+    assert unused == set(model.parameters_without_gradient(config.model))
     tracks = predict(model)
     assert tracks.video.length == 3
     assert all(np.isfinite(prediction.score) for prediction in tracks.predictions)
+    assert all((track.masks is not None) == with_masks for track in tracks.tracks)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -191,7 +204,7 @@ def test_both_tiers_change_the_same_switches(slug: str) -> None:
     )
     assert full == demo
     switches = {"propagate_query", "propagate_proposal", "bank_size", "tcm", "dedup_beta"}
-    assert {name.rpartition(".")[2] for name in full} <= {*switches, "find_unused_parameters"}
+    assert {name.rpartition(".")[2] for name in full} <= switches
     bank = int(slug.removeprefix("2c-bank")) if slug.startswith("2c") else 1
     assert read(f"inspro_{slug}_{FULL}").model.head.bank_size == bank
 

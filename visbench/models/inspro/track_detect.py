@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from visbench.models.inspro.association import video_scores
 from visbench.models.inspro.detector import Emitted, InsPro, InsProState
 from visbench.models.inspro.stage import StageOutput
-from visbench.models.inspro.stage_series import Carry
+from visbench.models.inspro.stage_series import Carry, stack_frames
 from visbench.models.inspro.targets import ClipTargets, match_clips
 from visbench.models.inspro.track_queries import (
     OpenTracks,
@@ -130,14 +130,13 @@ class InsProTrackDetect(InsPro):
             padding = self.padding(tracks.owners, pairs.queries.shape[1])
             hidden = padding.to(current.whwh.device) if padding.any() else None
             stages, handed = self.head.advance(levels, pairs, current.whwh, hidden)
-            output = StageOutput(*(torch.stack(values) for values in zip(*stages, strict=True)))
-            found = self.match(output, current, tracks.owners)
+            found = self.match(stack_frames([stages]), current, tracks.owners)
             tracks = self.select(stages[-1].boxes, handed, current, found[-1], tracks.owners)
-            outputs.append(output)
+            outputs.append(stages)
             slots.append(found)
             paddings.append(padding)
         joined = _join_paddings(paddings).to(targets.whwh.device)
-        return _join_frames(outputs), torch.cat(slots, dim=1), joined
+        return stack_frames(_fill(outputs)), torch.cat(slots, dim=1), joined
 
     def with_detect_pairs(self, queries: Tensor, proposals: Tensor) -> Carry:
         """Return the learned pairs, followed by track pairs ``(B, R, ...)``."""
@@ -267,15 +266,16 @@ class InsProTrackDetect(InsPro):
         return labels, probabilities.gather(1, labels[:, None])[:, 0]
 
 
-def _join_frames(outputs: Sequence[StageOutput]) -> StageOutput:
-    """Join ``(M, B, S_t, ...)`` of all frames along the batch, filled up to the largest S_t."""
-    most = max(output.logits.shape[2] for output in outputs)
-    return StageOutput(
-        *(
-            torch.cat([F.pad(value, (0, 0, 0, most - value.shape[2])) for value in values], dim=1)
-            for values in zip(*outputs, strict=True)
-        )
-    )
+def _fill(outputs: Sequence[Sequence[StageOutput]]) -> list[list[StageOutput]]:
+    """Fill the outputs ``(B, S_t, ...)`` of all frames and stages up to the largest S_t."""
+    most = max(stages[0].logits.shape[1] for stages in outputs)
+    return [
+        [
+            StageOutput(*(F.pad(value, (0, 0, 0, most - value.shape[1])) for value in stage))
+            for stage in stages
+        ]
+        for stages in outputs
+    ]
 
 
 def _join_paddings(paddings: Sequence[Tensor]) -> Tensor:
