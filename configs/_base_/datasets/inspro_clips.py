@@ -40,3 +40,14 @@ image_clip_transforms = [
     # Boxes of rotated objects are loose; those of their masks are not.
     dict(type="visbench.PackClip", require="any", boxes_from_masks=True),
 ]
+
+# What is mixed 1 : 1 with the videos of a data set in the rows marked (C); ``target`` is the data set.
+# Plain copies in place of views:
+#   --cfg-options train_dataloader.dataset.datasets.1.pipeline.1.coco_clip=identical
+image_clips = dict(
+    type="visbench.CocoClips",
+    split="train2017",
+    clip=dict(type="visbench.SampleClip", num_frames=3, frame_range=None, order="sorted"),
+    filter_cfg=dict(filter_empty_gt=True, min_size=32),
+    pipeline=image_clip_transforms,
+)

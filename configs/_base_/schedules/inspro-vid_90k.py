@@ -1,12 +1,10 @@
-# InsPro-VID: AdamW for 90k iterations of 8 clips, steps down at 65k and 80k.
-_base_ = "../default_runtime.py"
+# InsPro-VID: as InsPro on videos, for 90k iterations; steps down at 65k and 80k.
+_base_ = "./inspro_32k.py"
+
+# The paper does not say what training starts from.
+load_from = None
 
 train_cfg = dict(max_iters=90_000, val_interval=90_000)
-optim_wrapper = dict(
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=2.5e-5, weight_decay=1e-4),
-    clip_grad=dict(max_norm=1.0, norm_type=2),
-)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=1_000),
     dict(
@@ -19,4 +17,3 @@ param_scheduler = [
     ),
 ]
 default_hooks = dict(checkpoint=dict(interval=10_000, save_best="imagenet_vid/AP"))
-auto_scale_lr = dict(base_batch_size=8, enable=False)
