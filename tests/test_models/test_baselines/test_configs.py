@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from mmengine.config import Config
 
 from visbench.models import MaskTrackRCNN
@@ -51,13 +50,3 @@ def test_config_samples_what_the_model_trains_on(path: Path) -> None:
     sampler = TRANSFORMS.build(config.train_dataloader.dataset.clip)
     assert sampler.num_frames == config.model.get("track_head", {}).get("num_frames", 2)
     assert config.param_scheduler[-1]["end"] == config.train_cfg.max_iters
-
-
-def test_metafile_names_every_config() -> None:
-    metafile = yaml.safe_load((FOLDER / "metafile.yml").read_text())
-    named = {Path(model["Config"]).name for model in metafile["Models"]}
-    assert named == {path.name for path in CONFIGS}
-    for model in metafile["Models"]:
-        assert (FOLDER.parents[1] / model["Config"]).is_file()
-        assert model["Name"] == Path(model["Config"]).stem
-        assert model["In Collection"] in {entry["Name"] for entry in metafile["Collections"]}

@@ -15,8 +15,6 @@ from visbench.models.inspro import InsPro, InsProTrackingByDetection
 from visbench.models.inspro.targets import clip_targets
 from visbench.registry import MODELS
 from visbench.structures import Frame, FrameInstances, VideoInfo, VideoTracks
-from visbench.testing.conformance.case import prepared, video_of
-from visbench.testing.conformance.scene import Scene, batch
 from visbench.testing.seeded_weights import seeded_input
 
 from mmdet.structures import TrackDataSample  # isort: skip
@@ -326,19 +324,3 @@ def test_config_differs_from_inspro_in_the_method_alone(name: str) -> None:
     assert model["head"] == {**expected["head"], **INDEPENDENT}
     assert model["criterion"] == {**expected["criterion"], "tcm": False, "dedup_beta": 0.0}
     assert model["test_cfg"] == {**expected["test_cfg"], "frame_score_thr": 0.05}
-
-
-@pytest.mark.parametrize("name", [FULL_SIZE, DEMO])
-def test_config_trains_and_predicts(name: str) -> None:
-    config = Config.fromfile(CONFIGS / "ablations" / name)
-    config.model.backbone.pop("init_cfg", None)  # weights from the network
-    torch.manual_seed(0)
-    model = MODELS.build(config.model)
-    data = model.data_preprocessor(batch([Scene(0, 3)], range(3)), training=True)
-    losses = model(**data, mode="loss")
-    assert losses["loss_track"] > 0
-    loss, _ = model.parse_losses(losses)
-    assert torch.isfinite(loss)
-    model.eval()
-    frames = prepared(model, Scene(0, 2))
-    assert model.segment(video_of(frames), frames).video.length == 2
