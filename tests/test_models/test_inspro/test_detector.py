@@ -319,6 +319,7 @@ def test_forward_frames_is_the_first_frame_of_a_video(build: Callable[..., InsPr
         ({"mask_loss_stages": "first"}, "last"),
         ({"rel_coord_norm": "size"}, "roi_level"),
         ({"start_boxes": "random"}, "grid"),
+        ({"start_queries": "zero"}, "shared"),
         ({"stage": {"controller_layers": 0}}, "controller_layers=0"),
         ({"criterion": {"tcm_stage_mode": "first"}}, "per_stage_new"),
         ({"criterion": {"dedup_negatives": 0}}, "dedup_negatives=0"),

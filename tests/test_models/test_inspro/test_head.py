@@ -172,6 +172,14 @@ def test_start_boxes() -> None:
     assert make_head(start_boxes="grid").init_proposals.weight.tolist() == grid_boxes(4).tolist()
 
 
+def test_queries_can_start_from_one_draw() -> None:
+    shared = make_head(start_queries="shared").init_queries.weight
+    drawn = make_head(start_queries="normal").init_queries.weight
+    assert len(shared.unique(dim=0)) == 1
+    assert shared.std() > 0.5
+    assert len(drawn.unique(dim=0)) == len(drawn)
+
+
 @pytest.mark.parametrize("zero", [False, True])
 def test_regression_can_start_at_zero(zero: bool) -> None:
     sizes = {"num_heads": 2, "roi_size": 2, "zero_init_regression": zero}

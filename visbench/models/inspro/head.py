@@ -45,6 +45,14 @@ def grid_boxes(number: int) -> Tensor:
 START_BOXES = {"frame": whole_frame_boxes, "grid": grid_boxes}
 
 
+def shared_queries(number: int, channels: int) -> Tensor:
+    """Return ``(number, channels)`` queries, all the same draw from a standard normal."""
+    return torch.randn(1, channels).repeat(number, 1)
+
+
+START_QUERIES = {"normal": torch.randn, "shared": shared_queries}
+
+
 @MODELS.register_module()
 class InsProHead(StageSeries):
     """Refine query-proposal pairs frame by frame and hand all of them on.
@@ -74,6 +82,10 @@ class InsProHead(StageSeries):
         detach_bank_history: Stop gradients at bank entries of earlier frames.
         start_boxes: Where the learnable proposals start: ``frame`` (each is the whole frame, as in
             the paper) or ``grid`` (spread evenly, which a short training from scratch prefers).
+        start_queries: Where the learnable queries start: ``normal`` (each is drawn, as in the
+            paper) or ``shared`` (one draw for all slots). Queries generate the filters of the
+            first stage; with one draw all slots learn the same filters, which a short training
+            from scratch needs (configs/inspro/README.md has the measurement).
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
@@ -101,6 +113,7 @@ class InsProHead(StageSeries):
         detach_query_between_frames: bool = False,
         detach_bank_history: bool = False,
         start_boxes: str = "frame",
+        start_queries: str = "normal",
         init_cfg: Any = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -114,6 +127,7 @@ class InsProHead(StageSeries):
         _check_mode("clip_proposals", clip_proposals, CLIP_MODES)
         _check_mode("mask_loss_stages", mask_loss_stages, list(MASK_STAGES))
         _check_mode("start_boxes", start_boxes, list(START_BOXES))
+        _check_mode("start_queries", start_queries, list(START_QUERIES))
         self.num_classes = num_classes
         self.num_queries = num_queries
         self.bank_size = bank_size
@@ -122,6 +136,7 @@ class InsProHead(StageSeries):
         self.clip_proposals = clip_proposals
         self.min_proposal_size = min_proposal_size
         self.start_boxes = START_BOXES[start_boxes]
+        self.start_queries = START_QUERIES[start_queries]
         self.detach_query = detach_query_between_frames
         self.detach_bank = detach_bank_history
         self.init_queries = nn.Embedding(num_queries, channels)
@@ -149,10 +164,10 @@ class InsProHead(StageSeries):
         self.fixed_divisor = _fixed_divisor(rel_coord_norm)
 
     def init_weights(self) -> None:
-        """Start queries at random and proposals as ``start_boxes`` says."""
+        """Start queries and proposals as ``start_queries`` and ``start_boxes`` say."""
         super().init_weights()
-        nn.init.normal_(self.init_queries.weight)
         with torch.no_grad():
+            self.init_queries.weight.copy_(self.start_queries(*self.init_queries.weight.shape))
             self.init_proposals.weight.copy_(self.start_boxes(self.num_queries))
 
     def start(self, batch_size: int) -> Carry:
