@@ -1,7 +1,7 @@
 # InsPro-VID on MovingShapes from scratch: boxes only, measured by box sequences.
 _base_ = "./inspro_demo_movingshapes.py"
 
-method_name = "InsPro-VID"
+method_name = "InsPro-VID (boxes)"
 
 model = dict(mask_branch=None)
 
