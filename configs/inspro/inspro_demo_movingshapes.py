@@ -1,5 +1,5 @@
 # InsPro on MovingShapes from scratch: at most 4 minutes of training on two cores.
-# Half-width ResNet-18 with GroupNorm, three pyramid levels of 64 channels, 20 slots, 3 stages.
+# Half-width ResNet-18 with GroupNorm, three pyramid levels of 64 channels, 12 slots, 3 stages.
 _base_ = [
     "../_base_/models/inspro_r50.py",
     "../_base_/datasets/moving_shapes.py",
@@ -26,7 +26,7 @@ model = dict(
         # Blocks that start as identities learn too little in a few hundred steps.
         zero_init_residual=False,
     ),
-    neck=dict(in_channels=[32, 64, 128], out_channels=channels, num_outs=3),
+    neck=dict(in_channels=[32, 64, 128], out_channels=channels, num_outs=3, norm_cfg=_norm),
     mask_branch=dict(
         in_channels=channels,
         feat_channels=32,
@@ -38,7 +38,7 @@ model = dict(
     ),
     head=dict(
         num_classes=8,
-        num_queries=20,
+        num_queries=12,
         num_stages=3,
         channels=channels,
         stage=dict(
@@ -55,20 +55,24 @@ model = dict(
         rel_coord_norm="fixed:32",
         # The paper starts every proposal as the whole frame and from a detector trained on COCO.
         start_boxes="grid",
+        start_queries="shared",
     ),
+    criterion=dict(tcm_stage_mode="last", cls_weight=6.0, still_weight=3.0),
+    # Found on training videos kept aside.
+    test_cfg=dict(score_reduce="mean_present", frame_score_thr=0.1),
 )
 
-# In place of pre-training on still images: single frames first, then clips of three.
-batch_size = 6
-single_iters = 850
-max_iters = 1080
+# In place of pre-training on still images: single frames first, then clips of four.
+batch_size = 3
+single_iters = 1000
+max_iters = 1520
 train_dataloader = dict(
     batch_size=batch_size,
     dataset=dict(
         clip=dict(
             _delete_=True,
             type="visbench.SampleGrowingClip",
-            lengths=[(0, 1), (batch_size * single_iters, 3)],
+            lengths=[(0, 1), (batch_size * single_iters, 4)],
             frame_range=6,
         )
     ),
@@ -78,7 +82,7 @@ warm_up = 60
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=2e-3, betas=(0.9, 0.99), weight_decay=0.05),
+    optimizer=dict(type="AdamW", lr=1e-3, betas=(0.9, 0.99), weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
     clip_grad=dict(max_norm=1.0),
 )
@@ -87,10 +91,10 @@ param_scheduler = [
     dict(
         type="CosineAnnealingLR",
         by_epoch=False,
-        begin=single_iters,
+        begin=max_iters // 2,
         end=max_iters,
-        T_max=max_iters - single_iters,
-        eta_min=2e-5,
+        T_max=max_iters - max_iters // 2,
+        eta_min=1e-5,
     ),
 ]
 default_hooks = dict(checkpoint=dict(interval=max_iters))
