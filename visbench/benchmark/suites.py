@@ -14,7 +14,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     ),
     "quick": (
         "baselines/masktrack_rcnn_demo_movingshapes.py",
-        "inspro/inspro_demo_movingshapes.py",
+        "inspro/inspro_quick_movingshapes.py",
     ),
 }
 """Configs of each suite, relative to the folder of configs.
