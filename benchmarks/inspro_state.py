@@ -87,6 +87,7 @@ def build(config: Any, device: str, **fields: Any) -> InsPro:
     """Return the model with seeded random weights; nothing is downloaded."""
     torch.manual_seed(0)
     config.backbone.init_cfg = None
+    config.test_cfg.frame_score_thr = 0.0  # untrained slots are hardly ever probable
     model: InsPro = MODELS.build({**config, **fields})
     model.init_weights()
     return model.eval().to(device)

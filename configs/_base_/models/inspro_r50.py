@@ -62,5 +62,7 @@ model = dict(
     ),
     test_cfg=dict(top_k=10, score_reduce="mean_all", frame_score_thr=0.0),
 )
+# A process has but a few frames of one clip: too few, and too alike, for statistics of its own.
+sync_bn = "torch"
 # Without a bank, and in clips of one frame, the attention over the bank has no part in the loss.
 find_unused_parameters = True

@@ -17,10 +17,9 @@ model = dict(
             featmap_strides={{_base_.model.head.strides}},
             finest_scale={{_base_.model.head.finest_scale}},
         ),
-        # As in the demo of MaskTrack R-CNN. On frozen features of a trained InsPro average pooling
-        # names the right object more often (0.86 instead of 0.57 without, 0.72 with 1024 channels).
-        # With weight 1 the gradient of an untrained track head in the backbone is 140 times the
-        # detector's when clips begin; clipping gradients would then stop the detector.
+        # Few channels and average pooling as in the demo of MaskTrack R-CNN, for a short training.
+        # With weight 1 the gradient of an untrained track head outweighs the detector's by far when
+        # clips begin, and clipping gradients would then stop the detector.
         embed_head=dict(
             type="visbench.SignedRoIEmbedHead",
             num_fcs=2,

@@ -321,6 +321,27 @@ def test_clips_with_few_and_many_objects(
         assert all(losses[name] == 0 for name in NAMES[1:])
 
 
+@pytest.mark.parametrize(
+    "boxes", [[{}] * 5, [{1: (10, 10, 40, 40)}, {}, {}, {}, {}], CLIP], ids=["none", "key", "all"]
+)
+def test_processes_ask_for_the_same_averages(
+    build_lite: Build,
+    make_sample: MakeSample,
+    monkeypatch: pytest.MonkeyPatch,
+    boxes: list[dict],
+) -> None:
+    """A process without objects must not leave the others waiting for its counts."""
+    asked: list[tuple[int, ...]] = []
+
+    def average(counts: torch.Tensor) -> torch.Tensor:
+        asked.append(tuple(counts.shape))
+        return counts
+
+    monkeypatch.setattr("visbench.models.inspro.losses.reduce_mean", average)
+    build_lite().train().loss(clip_images(), [make_sample(boxes)])
+    assert asked == [(2,), (2,)]
+
+
 def weights_of(model: InsProLite, part: str) -> dict[str, torch.Tensor]:
     return {
         name.removeprefix(part): value

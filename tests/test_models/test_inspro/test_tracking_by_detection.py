@@ -281,6 +281,16 @@ def test_long_video_with_long_gaps(build: Build) -> None:
     assert all(len(track) == 40 for track in result.tracks)
 
 
+def test_frames_of_a_video_may_change_their_size(build: Build) -> None:
+    model = build().eval()
+    state = model.start(VIDEO)
+    for frame, valid in zip(frames(3), (VALID, (64, 32), (20, 96)), strict=True):
+        model.step(Frame(frame.index, frame.image, valid, ORIGINAL), state)
+        # The boxes of frames of different size are compared in parts of their frames.
+        boxes = state.memory.boxes
+        assert (boxes >= 0).all() and (boxes <= 1 + 1e-6).all()
+
+
 def test_video_in_which_nothing_is_ever_found(build: Build) -> None:
     emitted, result = run(build(frame_score_thr=1.5), frames(4))
     assert [len(instances) for instances in emitted] == [0] * 4

@@ -50,7 +50,7 @@ ROWS = {
     "6b-query-proposal": row(1, 0, tcm=False),
     "6b-query-proposal-tcm": row(1, 0),
     **{f"6c-beta0{beta:02d}": row(1, beta / 100) for beta in (8, 10, 15, 20, 25)},
-    **{f"6d-bank{bank}": row(bank, 0.1) for bank in (20, 40, 60, 80, 120)},
+    **{f"6d-bank{bank}": row(bank, 0.1) for bank in (20, 40, 60, 80, 100, 120)},
 }
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -218,6 +219,10 @@ class InsProHead(StageSeries):
 def _fixed_divisor(mode: str) -> float | None:
     kind, _, pixels = mode.partition(":")
     if kind == "fixed":
+        if not re.fullmatch(r"\d+(\.\d+)?", pixels) or float(pixels) == 0:
+            raise ValueError(
+                f"rel_coord_norm={mode!r} must name a positive number of pixels, e.g. 'fixed:64'"
+            )
         return float(pixels)
     _check_mode("rel_coord_norm", mode, ("roi_level", "none", "fixed:<pixels>"))
     return 1.0 if mode == "none" else None

@@ -65,6 +65,8 @@ class MaskBranch(MaskFeatModule):
         supervised[head.mask_stages] = True
         stage, index = ((slots >= 0) & supervised).nonzero(as_tuple=True)
         frame, slot = targets.frame[index], slots[stage, index]
+        # Averaged over processes, so it is asked for in every one, with or without objects.
+        per_frame = criterion.frame_weights(targets)
         logits = head.mask_logits(
             mask_features,
             outputs.features[stage, frame, slot],
@@ -78,8 +80,7 @@ class MaskBranch(MaskFeatModule):
             return {"loss_dice": zero, "loss_mask": zero}
         assert targets.masks is not None
         logits = upsample_logits(logits, LOGIT_UPSAMPLING)
-        weight = criterion.frame_weights(targets)[frame]
-        return criterion.mask_losses(logits, targets.masks[index], weight)
+        return criterion.mask_losses(logits, targets.masks[index], per_frame[frame])
 
     def encode(
         self,

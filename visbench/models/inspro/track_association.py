@@ -25,7 +25,7 @@ class Detections(NamedTuple):
 
     Attributes:
         embeddings: ``(n, C)``.
-        boxes: ``(n, 4)`` xyxy in pixels.
+        boxes: ``(n, 4)`` xyxy, divided by the frame's size, so that frames may differ in theirs.
         labels: ``(n,)`` classes.
         scores: ``(n,)`` probabilities of these classes.
     """

@@ -134,7 +134,7 @@ class InsProTrackingByDetection(InsPro):
         scores, labels = probabilities[slots].max(dim=1)
         boxes = self.head.reported_boxes(output.boxes, whwh)[0, slots].float()
         embeddings = self.embed(features, [boxes]).float()
-        detections = Detections(embeddings, boxes, labels, scores)
+        detections = Detections(embeddings, boxes / whwh, labels, scores)
         ids = torch.tensor(
             self.association.associate(detections, state.memory),
             dtype=torch.long,

@@ -367,7 +367,7 @@ def _mask_branch(golden: GoldenCase) -> Results:
 
 def _mask_losses(golden: GoldenCase) -> Results:
     logits, truth = _tensor(golden, "logits"), _tensor(golden, "targets")
-    weight = torch.full((len(logits),), 1 / len(logits))
+    weight = torch.full((len(logits),), 1 / max(len(logits), 1))
     losses = InsProCriterion().mask_losses(logits, truth, weight)
     return {
         "dice_per_object": dice_loss(logits, truth),
