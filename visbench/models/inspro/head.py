@@ -51,7 +51,10 @@ def shared_queries(number: int, channels: int) -> Tensor:
     return torch.randn(1, channels).repeat(number, 1)
 
 
-START_QUERIES = {"normal": torch.randn, "shared": shared_queries}
+START_QUERIES: dict[str, Callable[[int, int], Tensor]] = {
+    "normal": torch.randn,
+    "shared": shared_queries,
+}
 
 
 @MODELS.register_module()
