@@ -13,7 +13,8 @@ FOLDER = Path(__file__).parents[3] / "configs" / "inspro"
 FULL = FOLDER / "inspro-lite_r50_8xb1-16k_youtubevis2019.py"
 TRAININGS = {
     FULL: FOLDER / "inspro_r50_8xb1-32k_youtubevis2019.py",
-    FOLDER / "inspro-lite_demo_movingshapes.py": FOLDER / "inspro_demo_movingshapes.py",
+    FOLDER / "ablations" / "inspro-lite_demo_movingshapes.py": FOLDER
+    / "inspro_demo_movingshapes.py",
 }
 TABLE_3 = sorted((FOLDER / "ablations").glob("inspro-lite_3-*.py"))
 
@@ -35,7 +36,7 @@ def test_second_phase_continues_the_first(path: Path, first: Path) -> None:
 
 
 def test_weights_of_the_first_phase_fit() -> None:
-    path = FOLDER / "inspro-lite_demo_movingshapes.py"
+    path = FOLDER / "ablations" / "inspro-lite_demo_movingshapes.py"
     first = MODELS.build(Config.fromfile(TRAININGS[path]).model)
     lite = MODELS.build(Config.fromfile(path).model)
     assert lite.load_state_dict(first.state_dict()).missing_keys == []

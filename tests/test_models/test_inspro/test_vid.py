@@ -20,7 +20,7 @@ from visbench.visualization import draw_instances
 FOLDER = Path(__file__).parents[3] / "configs" / "inspro"
 R50 = "inspro-vid_r50_8xb1-90k_imagenetvid"
 FULL = sorted(FOLDER.rglob("inspro-vid_*_imagenetvid.py"))
-DEMO = FOLDER / "inspro-vid_demo_movingshapes.py"
+DEMO = FOLDER / "ablations" / "inspro-vid_demo_movingshapes.py"
 REDUCED_HEAD = {
     "model.head.num_queries": 5,
     "model.head.num_stages": 2,

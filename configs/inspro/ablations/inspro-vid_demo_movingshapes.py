@@ -1,5 +1,5 @@
 # InsPro-VID on MovingShapes from scratch: boxes only, measured by box sequences.
-_base_ = "./inspro_demo_movingshapes.py"
+_base_ = "../inspro_demo_movingshapes.py"
 
 method_name = "InsPro-VID (boxes)"
 

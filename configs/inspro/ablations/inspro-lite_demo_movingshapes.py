@@ -1,11 +1,11 @@
 # InsPro-lite on MovingShapes: the extra stage for non-key frames on top of the trained InsPro of
 # inspro_demo_movingshapes.py, all of which is frozen. Train that one first:
 #   python tools/train.py configs/inspro/inspro_demo_movingshapes.py
-#   python tools/train.py configs/inspro/inspro-lite_demo_movingshapes.py
+#   python tools/train.py configs/inspro/ablations/inspro-lite_demo_movingshapes.py
 # or name a checkpoint of it by --cfg-options load_from=CHECKPOINT. `tools/benchmark.py compare` runs this
 # config as the second command does; training of the first phase is not in its time, and every seed
 # starts from that one checkpoint.
-_base_ = "inspro_demo_movingshapes.py"
+_base_ = "../inspro_demo_movingshapes.py"
 
 method_name = "InsPro-lite"
 model = dict(
