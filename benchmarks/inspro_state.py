@@ -8,8 +8,9 @@ step is compared on the same images in turns: the last 20 frames of that video, 
 frames 10 to 30 of one that has just begun. ``lite`` compares InsPro with InsPro-lite in turns, so
 that a slow moment hits both.
 
-Weights are random, frames those of MovingShapes' ``long`` preset at the size asked for. Read the
-ratios: absolute times depend on the machine and on what else runs on it.
+Weights are random unless a checkpoint is given, frames those of MovingShapes' ``long`` preset at
+the size asked for. Read the ratios: absolute times depend on the machine and on what else runs on
+it.
 
 Example:
     python benchmarks/inspro_state.py growth
@@ -33,6 +34,7 @@ import cv2
 import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from mmengine.runner import load_checkpoint
 from rich.console import Console
 from rich.table import Table
 
@@ -67,6 +69,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure InsPro over long videos.")
     parser.add_argument("what", choices=["growth", "lite"])
     parser.add_argument("--config", default=str(DEMO), help="an InsPro (default: its demo)")
+    parser.add_argument("--checkpoint", help="its trained weights (default: random ones)")
     parser.add_argument("--size", type=int, nargs=2, default=(128, 192), metavar=("H", "W"))
     parser.add_argument(
         "--frames", type=int, help=f"frames of the video (growth: {LONGEST}, lite: 60)"
@@ -83,14 +86,17 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def build(config: Any, device: str, **fields: Any) -> InsPro:
-    """Return the model with seeded random weights; nothing is downloaded."""
+def build(config: Any, args: argparse.Namespace, **fields: Any) -> InsPro:
+    """Return the model with trained or seeded random weights; nothing is downloaded."""
     torch.manual_seed(0)
     config.backbone.init_cfg = None
-    config.test_cfg.frame_score_thr = 0.0  # untrained slots are hardly ever probable
+    if not args.checkpoint:
+        config.test_cfg.frame_score_thr = 0.0  # untrained slots are hardly ever probable
     model: InsPro = MODELS.build({**config, **fields})
     model.init_weights()
-    return model.eval().to(device)
+    if args.checkpoint:
+        load_checkpoint(model, args.checkpoint, map_location="cpu")
+    return model.eval().to(args.device)
 
 
 def frames_of(model: InsPro, args: argparse.Namespace) -> Iterator[Frame]:
@@ -216,7 +222,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     MMLogger.get_current_instance().setLevel("WARNING")  # or every initialised weight is listed
     config = Config.fromfile(args.config).model
-    model = build(config, args.device)
+    model = build(config, args)
     height, width = args.size
     where = (
         f"{Path(args.config).stem}, {args.frames} frames of {height}x{width}, {args.device}, "
@@ -229,7 +235,7 @@ def main() -> None:
         console.print(f"peak memory of the process: {peak_memory_mb():.0f} MiB")
         return
     fields = {"type": InsProLite, "key_frame_interval": args.interval}
-    lite = build(config, args.device, **fields)
+    lite = build(config, args, **fields)
     title = f"K = {args.interval}, {args.runs} runs in turns ({where})"
     console.print(lite_table(compare_lite(model, lite, args), title))
 
