@@ -149,7 +149,7 @@ def test_config_is_complete_and_consistent(name: str) -> None:
     if kind in CLASSES:
         assert config.model.head.num_classes == CLASSES[kind]
     assert config.train_cfg.val_interval <= config.train_cfg.max_iters
-    assert "_demo_" in name or f"-{config.train_cfg.max_iters // 1000}k_" in name
+    assert name.endswith("_movingshapes") or f"-{config.train_cfg.max_iters // 1000}k_" in name
     assert config.param_scheduler[-1].get("end", config.train_cfg.max_iters) == (
         config.train_cfg.max_iters
     )
