@@ -1,4 +1,4 @@
-# InsPro on MovingShapes from scratch: at most 15 minutes of training on two cores, on `mixed`. Validated on
+# InsPro on MovingShapes from scratch: sized for 15 minutes on two cores (not timed alone), on `mixed`. Validated on
 # `easy`; other presets by --cfg-options test_dataloader.dataset.preset=occluded (crowded, long).
 _base_ = "./inspro_demo_movingshapes.py"
 
