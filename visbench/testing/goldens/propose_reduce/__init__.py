@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The golden cases of Propose-Reduce."""
+
+from visbench.testing.golden_parts import PartedGroup
+from visbench.testing.goldens.propose_reduce import data, detector, propagation, sequences
+
+GROUP = PartedGroup("propose_reduce", [data.PART, detector.PART, propagation.PART, sequences.PART])
