@@ -97,7 +97,7 @@ def seeded_model(name: str, pred2_bias_add: float = 0.0, **settings: Any) -> VIS
 def model_config(network: Network, **settings: Any) -> Any:
     """Return the model's config for the network's classes, without pre-trained weights."""
     config = Config.fromfile(config_folder() / "_base_" / "models" / network.config)
-    heads = dict.fromkeys(("bbox_head", "mask_head"), {"num_classes": network.classes})
+    heads = {head: {"num_classes": network.classes} for head in ("bbox_head", "mask_head")}
     detector = {"backbone": {"init_cfg": None}, "roi_head": heads}
     config.merge_from_dict({"model": {"detector": detector}})
     config.merge_from_dict({"model": settings})
