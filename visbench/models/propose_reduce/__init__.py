@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Propose-Reduce: sequence proposals and their reduction (Lin et al., ICCV 2021)."""
+"""Propose-Reduce: object sequences from key frames, reduced to objects (Lin et al., ICCV 2021)."""
 
+from visbench.models.propose_reduce import association as _association  # noqa: F401  (registers)
 from visbench.models.propose_reduce import checkpoint as _converters  # noqa: F401  (registers them)
+from visbench.models.propose_reduce.detector import SeqMaskRCNN
+from visbench.models.propose_reduce.head import SeqPropHead
+from visbench.models.propose_reduce.losses import SoftIoULoss
 from visbench.models.propose_reduce.mask_head import SeqMaskHead
 from visbench.models.propose_reduce.reference import (
     ReferenceBBoxHead,
@@ -20,4 +24,7 @@ __all__ = [
     "ReferenceRoIExtractor",
     "ReferenceSampler",
     "SeqMaskHead",
+    "SeqMaskRCNN",
+    "SeqPropHead",
+    "SoftIoULoss",
 ]
