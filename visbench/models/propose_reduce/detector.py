@@ -164,7 +164,9 @@ class SeqMaskRCNN(VISModel):
     ) -> Tensor:
         log_odds, wanted = [], []
         for index, (query, guide) in enumerate(zip(queries, guidance, strict=True)):
-            targets = propagation_targets(guide.gt_instances, query.gt_instances, self.max_objects)
+            targets = propagation_targets(
+                guide.gt_instances, query.gt_instances, self.max_objects
+            )
             if not len(targets.masks):
                 continue
             own = slice(index, index + 1)

@@ -127,8 +127,7 @@ class SeqPropHead(BaseModule):
 
         def encoder() -> nn.Sequential:
             return nn.Sequential(
-                ResidualBlock(in_channels, channels, 2),
-                ResidualBlock(channels, encoder_channels, 2),
+                ResidualBlock(in_channels, channels, 2), ResidualBlock(channels, encoder_channels, 2)
             )
 
         self.memory_encoder, self.query_encoder = encoder(), encoder()
