@@ -170,7 +170,7 @@ def _detections_of(golden: GoldenCase, prefix: str) -> Results:
     (found,) = head.predict_by_feat(
         rois=(rois,),
         cls_scores=(scores.roll(-1, dims=1),),
-        bbox_preds=(deltas[:, 4:],),
+        bbox_preds=(deltas[:, 4:].contiguous(),),
         batch_img_metas=[meta],
         rcnn_test_cfg=config.test_cfg.rcnn,
     )
