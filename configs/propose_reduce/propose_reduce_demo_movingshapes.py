@@ -26,6 +26,7 @@ model = dict(
         encoder_channels=64,
         key_channels=32,
         value_channels=32,
+        norm_cfg=dict(type="GN", num_groups=8),
     ),
     detector=dict(
         roi_head=dict(mask_head=dict(type="visbench.SeqMaskHead")),
