@@ -164,9 +164,7 @@ class SeqMaskRCNN(VISModel):
     ) -> Tensor:
         log_odds, wanted = [], []
         for index, (query, guide) in enumerate(zip(queries, guidance, strict=True)):
-            targets = propagation_targets(
-                guide.gt_instances, query.gt_instances, self.max_objects
-            )
+            targets = propagation_targets(guide.gt_instances, query.gt_instances, self.max_objects)
             if not len(targets.masks):
                 continue
             own = slice(index, index + 1)
@@ -303,7 +301,7 @@ class SeqMaskRCNN(VISModel):
                 continue
             recorder = KeyFrameRecorder(len(store), len(masks), num_classes)
             for step in propagate(self.prop_head, store, key_frame, masks, self.propose_settings):
-                self._record(step, recorder)
+                self.observe(step, recorder)
             recorder.finish(self.score, proposals)
         return proposals
 
@@ -334,7 +332,13 @@ class SeqMaskRCNN(VISModel):
         scores, _ = roi_head.bbox_head(extractor(pyramid[: extractor.num_inputs], rois))
         return scores.float().softmax(dim=-1)
 
-    def _record(self, step: PropagationStep, recorder: KeyFrameRecorder) -> None:
+    def observe(self, step: PropagationStep, recorder: KeyFrameRecorder) -> None:
+        """Binarise the masks of a propagation step and classify those that have any pixel.
+
+        Args:
+            step: The objects of a key frame in one frame.
+            recorder: Takes up masks and classes.
+        """
         masks = (step.masks >= 0.5).cpu().numpy()
         visible = masks.any(axis=(1, 2))
         recorder.add(step.frame, pack_masks(masks), visible)

@@ -75,9 +75,7 @@ class Refinement(nn.Module):
         norm_cfg: See :class:`ResidualBlock`.
     """
 
-    def __init__(
-        self, shallow_channels: int, channels: int, norm_cfg: dict | None = None
-    ) -> None:
+    def __init__(self, shallow_channels: int, channels: int, norm_cfg: dict | None = None) -> None:
         super().__init__()
         self.shallow_conv = nn.Conv2d(shallow_channels, channels, 3, 1, 1)
         self.shallow_block = ResidualBlock(channels, channels, norm_cfg=norm_cfg)
