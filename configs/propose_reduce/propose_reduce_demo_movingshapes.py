@@ -18,6 +18,8 @@ model = dict(
     score_threshold=0.05,
     max_predictions=20,
     loss_prop=dict(type="visbench.SoftIoULoss", loss_weight=1.0),
+    # Without it a training from scratch ends in empty masks.
+    loss_prop_pixel=dict(type="visbench.PixelCrossEntropy", loss_weight=5.0),
     prop_head=dict(
         type="visbench.SeqPropHead",
         in_channels={{_base_.channels}},
