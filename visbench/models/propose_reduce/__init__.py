@@ -5,7 +5,7 @@ from visbench.models.propose_reduce import association as _association  # noqa: 
 from visbench.models.propose_reduce import checkpoint as _converters  # noqa: F401  (registers them)
 from visbench.models.propose_reduce.detector import SeqMaskRCNN
 from visbench.models.propose_reduce.head import SeqPropHead
-from visbench.models.propose_reduce.losses import SoftIoULoss
+from visbench.models.propose_reduce.losses import PixelCrossEntropy, SoftIoULoss
 from visbench.models.propose_reduce.mask_head import SeqMaskHead
 from visbench.models.propose_reduce.reference import (
     ReferenceBBoxHead,
@@ -17,6 +17,7 @@ from visbench.models.propose_reduce.reference import (
 )
 
 __all__ = [
+    "PixelCrossEntropy",
     "ReferenceBBoxHead",
     "ReferenceBoxCoder",
     "ReferenceMaskHead",
