@@ -20,7 +20,7 @@ from visbench.testing.conformance.cases.masktrack_rcnn import (
 
 def _detector() -> dict[str, Any]:
     detector = copy.deepcopy(DETECTOR)
-    detector["roi_head"]["mask_head"]["type"] = "SeqMaskHead"
+    detector["roi_head"]["mask_head"]["type"] = "visbench.SeqMaskHead"
     return detector
 
 
