@@ -32,7 +32,7 @@ def reference_case(conventions: dict[str, Any]) -> ConformanceCase:
 REFERENCE = reference_case(CONVENTIONS)
 
 
-# Propagation, which is the same, is checked with tracks in it by the case of the modern conventions.
+# The case of the modern conventions checks propagation, which is the same, with tracks in it.
 NETWORK_CHECKS = [check for check in CHECKS if check.__name__ != "check_something_is_found"]
 
 
