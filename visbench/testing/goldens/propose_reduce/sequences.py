@@ -121,7 +121,7 @@ def _outputs(golden: GoldenCase) -> Results:
         tracks = to_tracks(video, sequences, valid, size, predictions)
         records = tracks.to_results(category_ids)
         ids = [[record["video_id"], record["category_id"]] for record in records]
-        results[f"records{name}"] = np.array(ids).reshape(-1, 2)
+        results[f"records{name}"] = np.array(ids, dtype=np.int64).reshape(-1, 2)
         results[f"record_scores{name}"] = np.array([record["score"] for record in records])
         if f"record_masks{name}" in golden.arrays:
             results |= _record_masks(records, size, name)
