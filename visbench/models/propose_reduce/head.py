@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Seq-Prop head: masks of one frame and the memory of earlier ones -> masks of another frame."""
+"""The Seq-Prop head: masks of a frame and a memory of earlier ones -> masks of another frame."""
 
 from __future__ import annotations
 
