@@ -119,15 +119,13 @@ class SourceWeights(Mapping[str, Tensor]):
         Raises:
             ConversionError: If the source lacks a wanted name or has another shape.
         """
-        patterns = [(re.compile(pattern), template) for pattern, template in rules]
         optional = [re.compile(pattern) for pattern in if_it_fits]
         changing = [(re.compile(pattern), change) for pattern, change in changes]
         taken: dict[str, Tensor] = {}
         missing, other = [], []
-        for name, ours in model.state_dict().items():
-            source = _first_match(patterns, name)
-            if source is None:
-                continue
+        wanted = model.state_dict()
+        for name, source in source_names(wanted, rules).items():
+            ours = wanted[name]
             if source not in self:
                 missing += [] if name.endswith(BATCH_COUNTER) else [source]
                 continue
@@ -155,12 +153,29 @@ class SourceWeights(Mapping[str, Tensor]):
         )
 
 
-def _first_match(patterns: Iterable[tuple[re.Pattern[str], str]], name: str) -> str | None:
-    for pattern, template in patterns:
-        match = pattern.fullmatch(name)
-        if match:
-            return match.expand(template)
-    return None
+def source_names(names: Iterable[str], rules: Iterable[Rule]) -> dict[str, str]:
+    r"""Return what our weights are called in a source.
+
+    Args:
+        names: Names of our weights; those that no rule matches are left out.
+        rules: As of :meth:`SourceWeights.take`.
+
+    Returns:
+        The source's name by ours.
+
+    Examples:
+        >>> source_names(["head.fc.weight", "other"], [(r"head\.(.+)", r"roi_head.\1")])
+        {'head.fc.weight': 'roi_head.fc.weight'}
+    """
+    patterns = [(re.compile(pattern), template) for pattern, template in rules]
+    found = {}
+    for name in names:
+        for pattern, template in patterns:
+            match = pattern.fullmatch(name)
+            if match:
+                found[name] = match.expand(template)
+                break
+    return found
 
 
 def _changed(
