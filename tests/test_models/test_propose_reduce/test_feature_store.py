@@ -19,8 +19,11 @@ class Network:
         return FrameFeatures((images.sin(), images.cos()), FrameEncoding(*[images.exp()] * 4))
 
 
-@pytest.mark.parametrize(("kind", "runs"), [("device", 3), ("cpu", 3), ("recompute", 6)])
-def test_every_kind_returns_the_same_bits(kind: str, runs: int) -> None:
+KINDS = [("device", 3, 6), ("cpu", 3, 6), ("recompute", 6, 1)]
+
+
+@pytest.mark.parametrize(("kind", "runs", "copies"), KINDS)
+def test_every_kind_returns_the_same_bits(kind: str, runs: int, copies: int) -> None:
     images = torch.randn(3, 3, 4, 6)
     network = Network()
     store = FEATURE_STORES[kind](network)
@@ -35,3 +38,4 @@ def test_every_kind_returns_the_same_bits(kind: str, runs: int) -> None:
         for ours, theirs in zip(got.encoding, expected.encoding, strict=True):
             assert torch.equal(ours, theirs)
     assert network.runs == runs
+    assert store.num_bytes() == copies * images.nbytes
