@@ -249,3 +249,8 @@ def test_a_detector_without_masks_is_refused() -> None:
     detector["type"] = "FasterRCNN"
     with pytest.raises(ValueError, match="FasterRCNN without a mask head; SeqMaskRCNN needs"):
         build(detector=detector)
+
+
+def test_frames_must_be_padded_to_whole_memory_cells() -> None:
+    with pytest.raises(ValueError, match="pad_size_divisor is 8; .* multiple of 16"):
+        build(data_preprocessor={"type": "visbench.ClipPreprocessor", "pad_size_divisor": 8})

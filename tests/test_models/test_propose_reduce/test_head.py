@@ -88,6 +88,26 @@ def test_affinities_held_at_once_change_nothing() -> None:
     torch.testing.assert_close(whole, parts, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("at_once", [1, 60, 61, 119, 120, 10**6])
+def test_no_more_affinities_are_held_than_asked_for(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = []
+    attend = F.scaled_dot_product_attention
+
+    def watched(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        held.append(query.shape[0] * query.shape[2] * key.shape[2])
+        return attend(query, key, value)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    objects, cells = 2, 30
+    key = torch.randn(objects, 4, 5, 2, 3)
+    read_memory(key, key, torch.randn(1, 4, 2, 3), torch.randn(1, 4, 2, 3), at_once)
+    # One query cell at a time is the least.
+    assert max(held) <= max(at_once, objects * cells)
+    assert sum(held) == objects * cells * 6
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.floats(0.01, 0.99), min_size=1, max_size=6))
 def test_soft_aggregation_is_equation_4(values: list[float]) -> None:

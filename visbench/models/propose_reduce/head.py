@@ -16,6 +16,9 @@ from visbench.registry import MODELS
 P2_STRIDE = 4
 """Pixels per cell of the finest pyramid level, in and between which masks are resized."""
 
+MEMORY_STRIDE = 16
+"""Pixels per cell of the memory."""
+
 SMALLEST_PROBABILITY = 1e-7
 """Soft aggregation keeps probabilities this far from 0 and 1 (in float32: 1.2e-7 from 1)."""
 
