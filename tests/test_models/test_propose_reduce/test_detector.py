@@ -252,5 +252,5 @@ def test_a_detector_without_masks_is_refused() -> None:
 
 
 def test_frames_must_be_padded_to_whole_memory_cells() -> None:
-    with pytest.raises(ValueError, match="pad_size_divisor is 8; .* multiple of 16"):
+    with pytest.raises(ValueError, match=r"pad_size_divisor is 8; .* multiple of 16"):
         build(data_preprocessor={"type": "visbench.ClipPreprocessor", "pad_size_divisor": 8})
