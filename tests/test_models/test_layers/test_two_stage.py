@@ -32,7 +32,7 @@ def test_key_frames_come_first_wherever_they_are_in_their_clips() -> None:
 )
 def test_other_clips_are_refused(length: int, key: list[int], reference: list[int]) -> None:
     inputs = torch.zeros(1, length, 3, 4, 4)
-    with pytest.raises(ValueError, match="Method trains on pairs .* SampleKeyReference"):
+    with pytest.raises(ValueError, match=r"Method trains on pairs .* SampleKeyReference"):
         pair_indices(inputs, [pair(key, reference)], "Method")
 
 
