@@ -26,7 +26,10 @@ def test_case(case: str) -> None:
 def test_output_that_is_off_by_ten_tolerances_fails(case: str, name: str, tmp_path: Path) -> None:
     with np.load(GOLDENS / f"{case}.npz") as stored:
         arrays = dict(stored)
-    arrays[name] = perturb(arrays[name], GROUP.tolerance(case, name), 10)
+    if arrays[name].dtype.kind == "U":
+        arrays[name] = np.char.add(arrays[name], "0")
+    else:
+        arrays[name] = perturb(arrays[name], GROUP.tolerance(case, name), 10)
     folder = tmp_path / "propose_reduce"
     folder.mkdir()
     np.savez(folder / f"{case}.npz", **arrays)

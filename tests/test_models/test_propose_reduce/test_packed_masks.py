@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -17,6 +17,7 @@ dense = st.tuples(st.integers(0, 4), st.integers(1, 9), st.integers(1, 140)).fla
 
 
 @given(dense)
+@settings(deadline=None)
 def test_packing_loses_nothing(masks: np.ndarray) -> None:
     packed = pack_masks(masks)
     assert len(packed) == len(masks)
@@ -38,6 +39,7 @@ def test_only_the_box_is_held() -> None:
 
 
 @given(arrays(np.uint64, (3, 5)))
+@settings(deadline=None)
 def test_bits_are_counted_without_numpy_2(words: np.ndarray) -> None:
     expected = [[bin(word).count("1") for word in row] for row in words.tolist()]
     assert packed_masks._count_by_table(words).tolist() == expected

@@ -68,7 +68,8 @@ class EvenKeyFrames:
     """Key frames spread evenly from the first to the last frame: the rule of the reference.
 
     Key frame k is ``trunc((T - 1) / (K - 1) * k)``; a single one (where the reference divides by
-    zero) is the first frame.
+    zero) is the first frame. Truncation in floating point makes the last key frame the last but
+    one frame at some T and K (15 and 56), as in the reference.
 
     Args:
         num_key_frames: K, at least 1.

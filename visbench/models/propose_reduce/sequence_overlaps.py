@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -101,19 +101,32 @@ class _Layout:
         return shared
 
 
-@dataclass(frozen=True, eq=False)
 class _Counted:
-    """Intersections computed so far, by sequence; -1 where unknown."""
+    """Intersections counted so far, in rows of the sequences asked for; -1 where unknown.
 
-    rows: dict[int, Integers] = field(default_factory=dict)
+    Args:
+        number: Number of sequences N.
+    """
 
-    def row(self, index: int, count: int) -> Integers:
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.rows: dict[int, Integers] = {}
+
+    def row(self, index: int) -> Integers:
+        """Return the ``(N,)`` intersections of a sequence, not to be changed."""
         if index not in self.rows:
-            row = np.full(count, -1, dtype=np.int64)
+            row = np.full(self.number, -1, dtype=np.int64)
             for other, known in self.rows.items():
                 row[other] = known[index]
             self.rows[index] = row
         return self.rows[index]
+
+    def add(self, index: int, others: Integers, shared: Integers) -> None:
+        """Enter intersections of a sequence with others, in the rows of both."""
+        self.rows[index][others] = shared
+        for other, pixels in zip(others.tolist(), shared.tolist(), strict=True):
+            if other in self.rows:
+                self.rows[other][index] = pixels
 
 
 class SequenceOverlaps:
@@ -138,7 +151,7 @@ class SequenceOverlaps:
     def __init__(self, sequences: Sequence[MaskSequence]) -> None:
         _check(sequences)
         self._layout = _Layout.of(sequences)
-        self._counted = _Counted()
+        self._counted = _Counted(len(sequences))
         self._members: Integers = np.arange(len(sequences))
 
     def __len__(self) -> int:
@@ -157,10 +170,10 @@ class SequenceOverlaps:
         wanted = self._members if among is None else self._members[np.asarray(among, np.int64)]
         own = int(self._members[index])
         areas = self._layout.area
-        known = self._counted.row(own, len(areas))
+        known = self._counted.row(own)
         missing = wanted[known[wanted] < 0]
         if len(missing):
-            known[missing] = self._layout.intersections(own, missing)
+            self._counted.add(own, missing, self._layout.intersections(own, missing))
         shared = known[wanted]
         union = areas[own] + areas[wanted] - shared
         iou = np.zeros(len(wanted))

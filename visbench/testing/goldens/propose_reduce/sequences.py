@@ -15,6 +15,7 @@ from visbench.models.propose_reduce.association import (
     CategoryAwareReduction,
     EvenKeyFrames,
     MaskSequence,
+    Reducer,
     SequenceNMS,
     SequenceOverlaps,
     SequenceSoftNMS,
@@ -39,10 +40,15 @@ SCORE = Tolerance(atol=1e-6)
 STOP = 0.05
 DEDUPLICATION_IOU = 0.2
 NMS = {"nms05": 0.5, "nms09": 0.9, "nms03": 0.3}
+CHAINS: Mapping[str, list[Reducer]] = {
+    "ytvis": [SequenceNMS(0.5, STOP)],
+    "cate": [SequenceNMS(0.9, STOP), CategoryAwareReduction()],
+}
 SOFT = {
-    "soft20": {"max_sequences": 20, "score_threshold": 0.001},
-    "soft4": {"max_sequences": 4, "score_threshold": 0.001},
-    "softthr": {"max_sequences": 20, "score_threshold": 0.2},
+    "soft20": SequenceSoftNMS(max_sequences=20, score_threshold=0.001),
+    "soft4": SequenceSoftNMS(max_sequences=4, score_threshold=0.001),
+    "softthr": SequenceSoftNMS(max_sequences=20, score_threshold=0.2),
+    "davis": SequenceSoftNMS(),
 }
 RECORDS = {"005": 0.05, "0001": 0.001}
 
@@ -92,15 +98,11 @@ def _seq_reduce(golden: GoldenCase) -> Results:
         if f"{name}_low_keep" in golden.arrays:
             low = scores * golden["low_scale"]
             results[f"{name}_low_keep"] = nms(overlaps, low).kept
-    agnostic = {name: [SequenceSoftNMS(**settings)] for name, settings in SOFT.items()}
-    for name, reducers in {**agnostic, "davis": [SequenceSoftNMS()]}.items():
-        kept, lowered = reduce_sequences(reducers, overlaps, scores)
+    for name, soft_nms in SOFT.items():
+        kept, lowered = reduce_sequences([soft_nms], overlaps, scores)
         results[f"{name}_keep"] = kept
         results[f"{name}_scores"] = ranking_scores(lowered[:, :-1])
-    for name, reducers in {
-        "ytvis": [SequenceNMS(0.5, STOP)],
-        "cate": [SequenceNMS(0.9, STOP), CategoryAwareReduction()],
-    }.items():
+    for name, reducers in CHAINS.items():
         kept, reduced = reduce_sequences(reducers, overlaps, scores)
         results[f"{name}_keep"] = kept
         results[f"{name}_scores"] = background_first(reduced)
@@ -109,7 +111,7 @@ def _seq_reduce(golden: GoldenCase) -> Results:
 
 def _outputs(golden: GoldenCase) -> Results:
     sequences = _sequences(golden)
-    valid, size = (tuple(golden[name].tolist()) for name in ("img_shape", "ori_shape"))
+    valid, size = (_size(golden[name]) for name in ("img_shape", "ori_shape"))
     length = int(golden["shape"][1])
     scores = background_last(golden["scores"])
     video_id = int(golden["video_index"]) + 1
@@ -121,13 +123,18 @@ def _outputs(golden: GoldenCase) -> Results:
         tracks = to_tracks(video, sequences, valid, size, predictions)
         records = tracks.to_results(category_ids)
         ids = [[record["video_id"], record["category_id"]] for record in records]
-        results[f"records{name}"] = np.array(ids).reshape(-1, 2)
+        results[f"records{name}"] = np.array(ids, dtype=np.int64).reshape(-1, 2)
         results[f"record_scores{name}"] = np.array([record["score"] for record in records])
         if f"record_masks{name}" in golden.arrays:
             results |= _record_masks(records, size, name)
     objects = [track.masks or [] for track in tracks.tracks]
     results["davis_index"] = np.stack(list(label_maps(objects, size, length)))
     return results
+
+
+def _size(shape: Any) -> tuple[int, int]:
+    height, width = shape.tolist()
+    return height, width
 
 
 def _record_masks(records: list[dict], size: tuple[int, int], name: str) -> Results:
