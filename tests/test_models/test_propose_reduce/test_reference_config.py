@@ -32,7 +32,11 @@ def reference_case(conventions: dict[str, Any]) -> ConformanceCase:
 REFERENCE = reference_case(CONVENTIONS)
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+# The case of the modern conventions checks propagation, which is the same, with tracks in it.
+NETWORK_CHECKS = [check for check in CHECKS if check.__name__ != "check_something_is_found"]
+
+
+@pytest.mark.parametrize("check", NETWORK_CHECKS, ids=lambda check: check.__name__)
 def test_conformance(check: Callable[[ConformanceCase], None]) -> None:
     check(REFERENCE)
 
@@ -75,7 +79,8 @@ def reference() -> list[Tensor]:
     return fingerprint(REFERENCE)
 
 
-def test_a_run_repeats(reference: list[Tensor]) -> None:
+def test_a_run_finds_masks_and_repeats(reference: list[Tensor]) -> None:
+    assert reference[-1].flatten(1).any(dim=1).sum() >= 2
     assert not differ(reference, fingerprint(REFERENCE))
 
 
@@ -85,11 +90,8 @@ def test_a_run_repeats(reference: list[Tensor]) -> None:
         ("rpn_head", "anchor_generator"),
         ("rpn_head", "bbox_coder"),
         ("roi_head", "bbox_roi_extractor"),
-        ("roi_head", "bbox_head", "bbox_coder"),
         ("roi_head", "mask_roi_extractor"),
         ("roi_head", "mask_head"),
-        ("train_cfg", "rpn", "assigner"),
-        ("train_cfg", "rcnn", "sampler"),
     ],
     ids=".".join,
 )

@@ -38,7 +38,7 @@ WRONG_PIXELS = 1e-3
 """So large a part of a mask may differ where the whole detector has run."""
 
 
-def image_sample(golden: GoldenCase, size: Sequence[int]) -> DetDataSample:
+def image_sample(size: Sequence[int]) -> DetDataSample:
     """Return a sample that describes an unscaled image of a valid size (height, width)."""
     shape = tuple(int(side) for side in size)
     meta = {"img_shape": shape, "ori_shape": shape, "scale_factor": (1.0, 1.0)}
@@ -74,7 +74,7 @@ def _backbone_fpn_rpn(golden: GoldenCase) -> Results:
     pyramid = detector.neck(stages)
     scores, deltas = detector.rpn_head(pyramid)
     anchors = detector.rpn_head.prior_generator
-    sample = image_sample(golden, golden["img_shape"])
+    sample = image_sample(golden["img_shape"].tolist())
     (proposals,) = detector.rpn_head.predict(pyramid, [sample], rescale=False)
     steps = {"C2": 8, "C3": 16, "C4": 16, "C5": 16, **dict.fromkeys(("P2", "P3", "P4"), 8)}
     return {
@@ -122,7 +122,7 @@ def _roi_heads(golden: GoldenCase) -> Results:
     (pasted,) = roi_head.mask_head.predict_by_feat(
         mask_preds=(logits[index],),
         results_list=[InstanceData(bboxes=rois[index, 1:], labels=labels[index])],
-        batch_img_metas=[image_sample(golden, size).metainfo],
+        batch_img_metas=[image_sample(size).metainfo],
         rcnn_test_cfg=roi_head.test_cfg,
     )
     return {
@@ -166,7 +166,7 @@ def _detections_of(golden: GoldenCase, prefix: str) -> Results:
     network = NETWORKS["r50"]._replace(classes=classes - 1)
     config = model_config(network).detector
     head = MODELS.build(config.roi_head.bbox_head)
-    meta = image_sample(golden, golden.setting("image_hw")).metainfo
+    meta = image_sample(golden.setting("image_hw")).metainfo
     (found,) = head.predict_by_feat(
         rois=(rois,),
         cls_scores=(scores.roll(-1, dims=1),),
@@ -201,7 +201,7 @@ def _detect(golden: GoldenCase) -> Results:
     image = seeded(golden, "detect/img", (1, 3, *golden["pad_shape"].tolist()), -2, 2)
     image[..., height:, :] = 0
     image[..., width:] = 0
-    sample = image_sample(golden, (height, width))
+    sample = image_sample((height, width))
     pyramid = detector.extract_feat(image)
     (proposals,) = detector.rpn_head.predict(pyramid, [sample], rescale=False)
     stored = detections(proposals)
