@@ -34,7 +34,7 @@ from visbench.models.propose_reduce.feature_store import (
     FeatureStore,
     FrameFeatures,
 )
-from visbench.models.propose_reduce.head import soft_aggregate
+from visbench.models.propose_reduce.head import MEMORY_STRIDE, soft_aggregate
 from visbench.models.propose_reduce.outputs import to_tracks
 from visbench.models.propose_reduce.propagation import (
     PropagationStep,
@@ -96,8 +96,8 @@ class SeqMaskRCNN(VISModel):
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
-        ValueError: If the detector has no RoI head with masks or an argument of ``propose`` is
-            out of range.
+        ValueError: If the detector has no RoI head with masks, an argument of ``propose`` is out
+            of range or frames are not padded to multiples of 16.
     """
 
     def __init__(
@@ -118,6 +118,12 @@ class SeqMaskRCNN(VISModel):
         init_cfg: Any = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
+        divisor = self.data_preprocessor.pad_size_divisor
+        if divisor % MEMORY_STRIDE:
+            raise ValueError(
+                f"model.data_preprocessor.pad_size_divisor is {divisor}; the memory has a cell for "
+                f"every {MEMORY_STRIDE} pixels, so make it a multiple of {MEMORY_STRIDE}"
+            )
         self.detector = build_mask_detector(detector, type(self).__name__)
         self.prop_head = MODELS.build(ConfigDict(prop_head))
         self.key_frames = TASK_UTILS.build(key_frames)

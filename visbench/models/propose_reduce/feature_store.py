@@ -31,6 +31,10 @@ class FrameFeatures(NamedTuple):
             FrameEncoding(*(part.to(device) for part in self.encoding)),
         )
 
+    def num_bytes(self) -> int:
+        """Return the memory of the features."""
+        return sum(tensor.nbytes for tensor in (*self.pyramid, *self.encoding))
+
 
 Extract = Callable[[Tensor], FrameFeatures]
 """Takes a prepared frame ``(1, 3, H, W)`` on the model's device."""
@@ -60,6 +64,10 @@ class FeatureStore(ABC):
     def __len__(self) -> int:
         """Return how many frames were added."""
 
+    @abstractmethod
+    def num_bytes(self) -> int:
+        """Return the memory that the store keeps between two requests."""
+
 
 class DeviceFeatureStore(FeatureStore):
     """Features stay where they are computed: fastest, and the device's memory is the limit.
@@ -81,6 +89,10 @@ class DeviceFeatureStore(FeatureStore):
     def __len__(self) -> int:
         return len(self._features)
 
+    def num_bytes(self) -> int:
+        """See :class:`FeatureStore`."""
+        return sum(features.num_bytes() for features in self._features)
+
 
 class HostFeatureStore(FeatureStore):
     """Features wait in host memory, as in the reference: two copies per frame and key frame."""
@@ -101,6 +113,10 @@ class HostFeatureStore(FeatureStore):
     def __len__(self) -> int:
         return len(self._features)
 
+    def num_bytes(self) -> int:
+        """See :class:`FeatureStore`."""
+        return sum(features.num_bytes() for features in self._features)
+
 
 class RecomputingFeatureStore(FeatureStore):
     """Only images are kept, in host memory; backbone and neck run again for every key frame."""
@@ -120,6 +136,10 @@ class RecomputingFeatureStore(FeatureStore):
 
     def __len__(self) -> int:
         return len(self._images)
+
+    def num_bytes(self) -> int:
+        """See :class:`FeatureStore`."""
+        return sum(image.nbytes for image in self._images)
 
 
 FEATURE_STORES: dict[str, Callable[[Extract], FeatureStore]] = {

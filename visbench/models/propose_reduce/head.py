@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Seq-Prop head: masks of one frame and the memory of earlier ones -> masks of another frame."""
+"""The Seq-Prop head: masks of a frame and a memory of earlier ones -> masks of another frame."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from visbench.registry import MODELS
 
 P2_STRIDE = 4
 """Pixels per cell of the finest pyramid level, in and between which masks are resized."""
+
+MEMORY_STRIDE = 16
+"""Pixels per cell of the memory."""
 
 SMALLEST_PROBABILITY = 1e-7
 """Soft aggregation keeps probabilities this far from 0 and 1 (in float32: 1.2e-7 from 1)."""

@@ -25,9 +25,13 @@ def _detector() -> dict[str, Any]:
 
 
 def _spread_masks_and_propagation(model: VISModel) -> None:
-    # Initial weights make the foreground lose in every pixel or in none.
+    # Initial weights tell no object from the next, so that none of them wins a pixel.
     spread_masks(model)
-    torch.nn.init.normal_(model.prop_head.predictor.weight, std=0.5)
+    head = model.prop_head
+    torch.nn.init.normal_(head.mask_embedding.weight, std=1.0)
+    torch.nn.init.normal_(head.memory_value.weight, std=2.0)
+    torch.nn.init.normal_(head.predictor.weight, std=1.0)
+    head.predictor.bias.data = torch.tensor([0.0, 1.0])
 
 
 MODEL: dict[str, Any] = {
