@@ -12,6 +12,7 @@ from visbench.lazy import lazy_names
 _ORIGINS = {
     "ClipBroadcaster": "transforms",
     "CocoClips": "coco",
+    "DAVISUnsupervised": "davis",
     "Draw": "draws",
     "EndOfVideo": "frame_source",
     "FrameError": "frame_source",
@@ -27,8 +28,10 @@ _ORIGINS = {
     "SampleClip": "transforms",
     "SampleGapClip": "transforms",
     "SampleGrowingClip": "transforms",
+    "SampleGuidance": "transforms",
     "SampleKeyReference": "transforms",
     "SeededClipSampler": "samplers",
+    "SelectGuidance": "transforms",
     "VISDataset": "vis_dataset",
     "VideoItem": "frame_source",
     "YouTubeVIS2019": "benchmarks",

@@ -6,6 +6,11 @@ import visbench.registry  # noqa: F401  (sets up the operators before mmdet is i
 # isort: split
 from visbench.datasets.transforms.broadcast import ClipBroadcaster, JitterClip
 from visbench.datasets.transforms.formatting import PackClip
+from visbench.datasets.transforms.guidance import (
+    SampleGuidance,
+    SelectGuidance,
+    guidance_positions,
+)
 from visbench.datasets.transforms.loading import LoadFrame
 from visbench.datasets.transforms.sampling import (
     FrameSampler,
@@ -24,5 +29,8 @@ __all__ = [
     "SampleClip",
     "SampleGapClip",
     "SampleGrowingClip",
+    "SampleGuidance",
     "SampleKeyReference",
+    "SelectGuidance",
+    "guidance_positions",
 ]
