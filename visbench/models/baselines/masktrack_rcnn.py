@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +13,12 @@ from torch import Tensor
 
 from visbench.models.base import OnlineVISModel
 from visbench.models.baselines.association import MaskTrackState, associate
+from visbench.models.layers.two_stage import (
+    bare_samples,
+    build_mask_detector,
+    detection_losses,
+    pair_indices,
+)
 from visbench.registry import MODELS
 from visbench.structures import Frame, FrameInstances, Prediction, VideoInfo, VideoTracks
 from visbench.structures.rle import encode_masks
@@ -53,12 +58,7 @@ class MaskTrackRCNN(OnlineVISModel):
         init_cfg: Any = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
-        self.detector = MODELS.build(ConfigDict(detector))
-        if not getattr(getattr(self.detector, "roi_head", None), "with_mask", False):
-            raise ValueError(
-                f"model.detector is a {type(self.detector).__name__} without a mask head; "
-                "MaskTrackRCNN needs a two-stage detector with masks, such as MaskRCNN"
-            )
+        self.detector = build_mask_detector(detector, type(self).__name__)
         self.track_head = MODELS.build(ConfigDict(track_head))
         self.tracker = MODELS.build(ConfigDict(tracker))
         self.max_predictions = max_predictions
@@ -78,25 +78,18 @@ class MaskTrackRCNN(OnlineVISModel):
         Raises:
             ValueError: If a clip is not a pair of one key and one reference frame.
         """
-        frames = inputs[_frame_indices(inputs, data_samples)]
+        frames = inputs[pair_indices(inputs, data_samples, type(self).__name__)]
         feats = self.detector.extract_feat(frames)
         pairs = len(data_samples)
         samples = [sample.get_key_frames()[0] for sample in data_samples]
         if self.reference_losses:
             samples += [sample.get_ref_frames()[0] for sample in data_samples]
         detected = [level[: len(samples)] for level in feats]
-        losses, proposals = self.detector.rpn_head.loss_and_predict(
-            detected, _without_classes(samples), proposal_cfg=self._proposal_cfg()
-        )
-        losses = {name if "rpn" in name else f"rpn_{name}": loss for name, loss in losses.items()}
-        losses.update(self.detector.roi_head.loss(detected, proposals, samples))
+        losses, proposals = detection_losses(self.detector, detected, samples)
         key = [level[:pairs] for level in feats]
         reference = [level[pairs:] for level in feats]
         losses.update(self.track_head.loss(key, reference, proposals[:pairs], data_samples))
         return losses
-
-    def _proposal_cfg(self) -> ConfigDict:
-        return self.detector.train_cfg.get("rpn_proposal", self.detector.test_cfg.rpn)
 
     def forward_frames(self, images: Tensor) -> tuple:
         """Run backbone, RPN, RoI heads and the track head's embedding.
@@ -107,9 +100,7 @@ class MaskTrackRCNN(OnlineVISModel):
         Returns:
             Class scores, box deltas and mask logits of all proposals, and the feature levels.
         """
-        size = tuple(images.shape[-2:])
-        meta = {"img_shape": size, "batch_input_shape": size, "scale_factor": (1.0, 1.0)}
-        samples = [DetDataSample(metainfo={**meta, "ori_shape": size}) for _ in images]
+        samples = bare_samples(images)
         feats = self.detector.extract_feat(images)
         proposals = self.detector.rpn_head.predict(feats, samples, rescale=False)
         return (*self.detector.roi_head.forward(feats, proposals, samples), feats)
@@ -176,32 +167,3 @@ def _metainfo(frame: Frame) -> dict[str, Any]:
         "scale_factor": frame.scale_factor,
         "batch_input_shape": tuple(frame.image.shape[-2:]),
     }
-
-
-def _frame_indices(
-    inputs: Tensor, data_samples: list[TrackDataSample]
-) -> tuple[list[int], list[int]]:
-    """Return clip and position of all key frames, then of all reference frames."""
-    pairs = []
-    for sample in data_samples:
-        key = list(sample.metainfo.get("key_frames_inds", ()))
-        reference = list(sample.metainfo.get("ref_frames_inds", ()))
-        if inputs.size(1) != 2 or len(key) != 1 or sorted(key + reference) != [0, 1]:
-            raise ValueError(
-                f"MaskTrackRCNN trains on pairs of a key and a reference frame, got "
-                f"{inputs.size(1)} frames, key_frames_inds {key} and ref_frames_inds "
-                f"{reference}; sample clips with SampleKeyReference and num_references=1"
-            )
-        pairs.append((key[0], reference[0]))
-    keys, references = zip(*pairs, strict=True)
-    return [*range(len(pairs))] * 2, [*keys, *references]
-
-
-def _without_classes(samples: list[DetDataSample]) -> list[DetDataSample]:
-    agnostic = copy.copy(samples)
-    for index, sample in enumerate(samples):
-        instances = sample.gt_instances.new()
-        instances.labels = torch.zeros_like(instances.labels)
-        agnostic[index] = sample.new()
-        agnostic[index].gt_instances = instances
-    return agnostic
