@@ -45,6 +45,9 @@ class VISDataset(BaseVideoDataset):
     follows from seed and draw number. A clip without usable objects is drawn again by the same
     generators; a frame that cannot be read is an error.
 
+    Attributes:
+        pairs: ``(n, 2)`` index of the video and position of the key frame of every item.
+
     Args:
         ann_file: Annotation file, relative to ``data_root`` unless absolute.
         split: Split to look up under ``data_root`` when ``ann_file`` is not given.
@@ -114,7 +117,7 @@ class VISDataset(BaseVideoDataset):
             self._list_items()
 
     def _list_items(self) -> VISDataset:
-        self._pairs = list_items(self.items, self.iter_records())
+        self.pairs = list_items(self.items, self.iter_records())
         return self
 
     def get_subset(self, indices: Any) -> VISDataset:
@@ -130,7 +133,7 @@ class VISDataset(BaseVideoDataset):
     def __len__(self) -> int:
         """Return the number of items."""
         self.full_init()
-        return len(self._pairs)
+        return len(self.pairs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read the annotation file into compact records, one per video.
@@ -235,7 +238,7 @@ class VISDataset(BaseVideoDataset):
             per frame; ``key_frame_id``, a position in ``images``, where items are frames.
         """
         self.full_init()
-        row, key = self._pairs[int(idx)].tolist()
+        row, key = self.pairs[int(idx)].tolist()
         video = super().get_data_info(row)
         images = frame_records(video, self.data_prefix["img_path"])
         keys = ("video_id", "video_name", "height", "width", "sample_idx")
@@ -256,7 +259,7 @@ class VISDataset(BaseVideoDataset):
         """Return for every item whether its video is wider than high."""
         self.full_init()
         wide = [video["width"] > video["height"] for video in self.iter_records()]
-        return np.array(wide, dtype=bool)[self._pairs[:, 0]]
+        return np.array(wide, dtype=bool)[self.pairs[:, 0]]
 
     def __getitem__(self, idx: Any) -> dict[str, Any]:
         """Return a training sample, or in test mode a whole video, through the pipeline.

@@ -12,6 +12,11 @@ from visbench.datasets.transforms.guidance import (
     guidance_positions,
 )
 from visbench.datasets.transforms.loading import LoadFrame
+from visbench.datasets.transforms.reference import (
+    ReferenceLoadTrackAnnotations,
+    ReferenceRandomFlip,
+    ReferenceResize,
+)
 from visbench.datasets.transforms.sampling import (
     FrameSampler,
     SampleClip,
@@ -26,6 +31,9 @@ __all__ = [
     "JitterClip",
     "LoadFrame",
     "PackClip",
+    "ReferenceLoadTrackAnnotations",
+    "ReferenceRandomFlip",
+    "ReferenceResize",
     "SampleClip",
     "SampleGapClip",
     "SampleGrowingClip",

@@ -76,14 +76,19 @@ class SampleGuidance(FrameSampler):
         """Return the positions that the guidance may be taken from; see the class."""
         if not self.coverage:
             return [position for position in super().candidates(frames, key) if position != key]
-        return guidance_positions([_objects(frame) for frame in frames], key)
+        return guidance_positions([objects_of(frame) for frame in frames], key)
 
     def choose(self, candidates: list[int], key: int) -> list[int]:
         """Draw the guidance frame."""
         return [_draw_guidance(candidates, key)]
 
 
-def _objects(frame: Mapping[str, Any]) -> dict[int, int]:
+def objects_of(frame: Mapping[str, Any]) -> dict[int, int]:
+    """Return the labels of a frame's objects that are not crowds, by id.
+
+    Args:
+        frame: A frame with its ``instances``, as in ``images`` of a video.
+    """
     return {
         instance["instance_id"]: instance["bbox_label"]
         for instance in frame["instances"]
