@@ -8,6 +8,7 @@ from visbench.models.base import OnlineVISModel, VISModel
 from visbench.models.baselines import Mask2FormerVIS, MaskTrackRCNN
 from visbench.models.data_preprocessor import ClipPreprocessor
 from visbench.models.inspro import InsPro, InsProLite, InsProTrackDetect
+from visbench.models.propose_reduce import SeqMaskRCNN
 from visbench.models.state import VideoState
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Mask2FormerVIS",
     "MaskTrackRCNN",
     "OnlineVISModel",
+    "SeqMaskRCNN",
     "VISModel",
     "VideoState",
 ]

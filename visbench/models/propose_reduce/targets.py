@@ -38,8 +38,8 @@ def propagation_targets(
         The objects in the order of the guidance frame.
     """
     same = guidance.instances_ids[:, None] == query.instances_ids[None]
-    areas = torch.as_tensor(query.masks.areas, device=same.device).reshape(-1)
-    sources, targets = (same & (areas > 0)).nonzero(as_tuple=True)
+    visible = torch.as_tensor(query.masks.areas > 0, device=same.device)
+    sources, targets = (same & visible).nonzero(as_tuple=True)
     if len(sources) > max_objects:
         drawn = torch.randperm(len(sources))[:max_objects].sort().values.to(sources.device)
         sources, targets = sources[drawn], targets[drawn]

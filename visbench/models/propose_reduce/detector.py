@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Seq Mask R-CNN under the Propose-Reduce paradigm (Lin et al., ICCV 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample, TrackDataSample
+from mmdet.structures.bbox import bbox2roi
+from mmengine.config import ConfigDict
+from torch import Tensor
+
+from visbench.models.base import VISModel
+from visbench.models.layers.two_stage import (
+    bare_samples,
+    build_mask_detector,
+    detection_losses,
+    pair_indices,
+)
+from visbench.models.propose_reduce.association import (
+    SequenceOverlaps,
+    deduplicate_masks,
+    grown_boxes,
+    pack_masks,
+    predictions_of,
+    reduce_sequences,
+)
+from visbench.models.propose_reduce.feature_store import (
+    FEATURE_STORES,
+    FeatureStore,
+    FrameFeatures,
+)
+from visbench.models.propose_reduce.head import soft_aggregate
+from visbench.models.propose_reduce.outputs import to_tracks
+from visbench.models.propose_reduce.propagation import (
+    PropagationStep,
+    ProposeSettings,
+    propagate,
+)
+from visbench.models.propose_reduce.proposals import KeyFrameRecorder, SequenceProposals
+from visbench.models.propose_reduce.targets import PropagationTargets, propagation_targets
+from visbench.registry import MODELS, TASK_UTILS
+from visbench.structures import Frame, VideoInfo, VideoTracks
+
+
+class FrameLayout(NamedTuple):
+    """Sizes ``(height, width)`` that all frames of a video share.
+
+    Attributes:
+        padded: Of the network's input.
+        valid: Of its part that is not padding.
+        original: Of the frame as filmed.
+    """
+
+    padded: tuple[int, int]
+    valid: tuple[int, int]
+    original: tuple[int, int]
+
+
+@MODELS.register_module()
+class SeqMaskRCNN(VISModel):
+    """Mask R-CNN with a propagation head; sequences from several key frames are reduced to objects.
+
+    The class, box, mask and RPN heads are MMDetection's; which box and RoI conventions they follow
+    is a matter of the detector's config.
+
+    Memory grows with the video. The features of all T frames stay where ``propose.feature_store``
+    says, and the memory of the key frame at work holds, for each of its objects, a key and a value
+    for every ``memory_interval``-th frame (``4 * (H / 16) * (W / 16) * (64 + 256)`` bytes each with
+    the published sizes, 1.2 MB at 384x640) unless ``max_memory_frames`` caps it. Masks are kept as
+    packed bits.
+
+    Args:
+        detector: Config of MMDetection's ``MaskRCNN`` with at least two backbone levels, strides 4
+            and 8 first, and a pyramid that starts at stride 4.
+        prop_head: Config of a :class:`~visbench.models.propose_reduce.SeqPropHead`.
+        key_frames: Component that chooses the key frames, such as ``EvenKeyFrames``.
+        propose: Arguments of
+            :class:`~visbench.models.propose_reduce.propagation.ProposeSettings`.
+        score: Component that scores sequences, ``MeanOverMask`` or ``MeanOverVideo``.
+        reduce: Components that remove and re-score redundant sequences, applied in order; without
+            any, every proposal is a result.
+        score_threshold: A sequence is reported under every class with at least this score.
+        max_predictions: How many (sequence, class) pairs are reported at most; all if None.
+        loss_prop: Config of the propagation loss.
+        max_objects: How many objects of a training clip are propagated at most.
+        guidance_losses: Whether guidance frames train the detector too. The paper and the
+            reference train it on query frames; with both, a short training sees twice the images.
+        data_preprocessor: Config of a :class:`~visbench.models.ClipPreprocessor`; its
+            ``pad_size_divisor`` must be a multiple of 16.
+        init_cfg: Initialisation config of MMEngine.
+
+    Raises:
+        ValueError: If the detector has no RoI head with masks or an argument of ``propose`` is
+            out of range.
+    """
+
+    def __init__(
+        self,
+        detector: dict,
+        prop_head: dict,
+        key_frames: dict,
+        propose: dict,
+        score: dict,
+        reduce: Sequence[dict] = (),
+        score_threshold: float = 0.05,
+        max_predictions: int | None = None,
+        loss_prop: dict | None = None,
+        max_objects: int = 5,
+        guidance_losses: bool = False,
+        data_preprocessor: dict | None = None,
+        init_cfg: Any = None,
+    ) -> None:
+        super().__init__(data_preprocessor, init_cfg)
+        self.detector = build_mask_detector(detector, type(self).__name__)
+        self.prop_head = MODELS.build(ConfigDict(prop_head))
+        self.key_frames = TASK_UTILS.build(key_frames)
+        self.propose_settings = ProposeSettings(**propose)
+        self.score = TASK_UTILS.build(score)
+        self.reducers = [TASK_UTILS.build(reducer) for reducer in reduce]
+        self.score_threshold = score_threshold
+        self.max_predictions = max_predictions
+        self.loss_prop = MODELS.build(loss_prop or {"type": "visbench.SoftIoULoss"})
+        self.max_objects = max_objects
+        self.guidance_losses = guidance_losses
+
+    def loss(self, inputs: Tensor, data_samples: list[TrackDataSample]) -> dict:
+        """Return detection losses of the query frames and the propagation loss of the pairs.
+
+        Args:
+            inputs: ``(B, 2, 3, H, W)``: a query frame, which is the key frame of the clip, and a
+                guidance frame, in any order.
+            data_samples: B samples with ``key_frames_inds`` and ``ref_frames_inds``.
+
+        Returns:
+            Losses of RPN, box, class and mask head and ``loss_prop``, which is 0 where no object
+            is in both frames of any pair.
+
+        Raises:
+            ValueError: If a clip is not a pair of one key and one reference frame.
+        """
+        frames = inputs[pair_indices(inputs, data_samples, type(self).__name__)]
+        shallow = self.detector.backbone(frames)
+        pyramid = self.detector.neck(shallow)
+        queries = [sample.get_key_frames()[0] for sample in data_samples]
+        guidance = [sample.get_ref_frames()[0] for sample in data_samples]
+        detected = queries + guidance if self.guidance_losses else queries
+        losses, _ = detection_losses(
+            self.detector, [level[: len(detected)] for level in pyramid], detected
+        )
+        losses["loss_prop"] = self._propagation_loss(shallow, pyramid, queries, guidance)
+        return losses
+
+    def _propagation_loss(
+        self,
+        shallow: Sequence[Tensor],
+        pyramid: Sequence[Tensor],
+        queries: list[DetDataSample],
+        guidance: list[DetDataSample],
+    ) -> Tensor:
+        log_odds, wanted = [], []
+        for index, (query, guide) in enumerate(zip(queries, guidance, strict=True)):
+            targets = propagation_targets(
+                guide.gt_instances, query.gt_instances, self.max_objects
+            )
+            if not len(targets.masks):
+                continue
+            own = slice(index, index + 1)
+            other = slice(len(queries) + index, len(queries) + index + 1)
+            masks = self.guidance_masks([level[other] for level in pyramid], guide, targets)
+            memory = self.prop_head.memorize(pyramid[0][other], masks)
+            encoding = self.prop_head.encode(pyramid[0][own], shallow[0][own], shallow[1][own])
+            log_odds.append(soft_aggregate(self.prop_head.decode(*memory, encoding)))
+            wanted.append(targets.masks)
+        if not wanted:
+            # Distributed training waits for a gradient of every parameter.
+            return sum(parameter.sum() for parameter in self.prop_head.parameters()) * 0
+        return self.loss_prop(log_odds, wanted)
+
+    @torch.no_grad()
+    def guidance_masks(
+        self, pyramid: Sequence[Tensor], guidance: DetDataSample, targets: PropagationTargets
+    ) -> Tensor:
+        """Estimate the masks of known objects, which training propagates in place of the truth.
+
+        Args:
+            pyramid: ``(1, C, h, w)`` levels of the guidance frame.
+            guidance: The frame's sample.
+            targets: The objects, by their boxes and labels.
+
+        Returns:
+            ``(O, h, w)`` probabilities at the valid size of the frame, without gradient.
+        """
+        roi_head = self.detector.roi_head
+        extractor = roi_head.mask_roi_extractor
+        rois = bbox2roi([targets.boxes])
+        logits = roi_head.mask_head(extractor(pyramid[: extractor.num_inputs], rois))
+        return roi_head.mask_head.paste_soft(
+            logits.sigmoid(), targets.boxes, targets.labels, guidance.img_shape
+        )
+
+    def extract(self, images: Tensor) -> FrameFeatures:
+        """Return the features of prepared frames ``(N, 3, H, W)``."""
+        shallow = self.detector.backbone(images)
+        pyramid = self.detector.neck(shallow)
+        return FrameFeatures(
+            tuple(pyramid), self.prop_head.encode(pyramid[0], shallow[0], shallow[1])
+        )
+
+    def forward_frames(self, images: Tensor) -> tuple:
+        """Run backbone, RPN, RoI heads and the part of the Seq-Prop head that needs no memory.
+
+        Args:
+            images: ``(N, 3, H, W)`` normalised frames.
+
+        Returns:
+            Class scores, box deltas and mask logits of all proposals, and the features.
+        """
+        samples = bare_samples(images)
+        features = self.extract(images)
+        proposals = self.detector.rpn_head.predict(features.pyramid, samples, rescale=False)
+        return (*self.detector.roi_head.forward(features.pyramid, proposals, samples), features)
+
+    @torch.no_grad()
+    def segment(self, video: VideoInfo, frames: Iterable[Frame]) -> VideoTracks:
+        """Segment a whole video; see :meth:`VISModel.segment`.
+
+        A video in which no key frame shows a detection has no tracks. Track ids are positions
+        among the sequences that the reduction keeps. A track is absent (None) where its mask is
+        empty.
+
+        Raises:
+            ValueError: If the frames of the video differ in size.
+        """
+        store, layout = self.read(video, frames)
+        video = replace(video, length=len(store))
+        if layout is None:
+            return VideoTracks(video)
+        proposals = self.propose(store, layout.valid)
+        if not proposals.sequences:
+            return VideoTracks(video)
+        overlaps = SequenceOverlaps(proposals.sequences)
+        kept, scores = reduce_sequences(self.reducers, overlaps, np.stack(proposals.scores))
+        return to_tracks(
+            video,
+            [proposals.sequences[index] for index in kept],
+            layout.valid,
+            layout.original,
+            predictions_of(scores, self.score_threshold, self.max_predictions),
+        )
+
+    def read(
+        self, video: VideoInfo, frames: Iterable[Frame]
+    ) -> tuple[FeatureStore, FrameLayout | None]:
+        """Take in all frames of a video.
+
+        Args:
+            video: The video, for the message.
+            frames: Prepared frames in order.
+
+        Returns:
+            The frames' features, and their sizes; None without a frame.
+
+        Raises:
+            ValueError: If the frames differ in size.
+        """
+        store = FEATURE_STORES[self.propose_settings.feature_store](self.extract)
+        layout = None
+        for frame in frames:
+            height, width = frame.image.shape[-2:]
+            current = FrameLayout((height, width), frame.valid_size, frame.original_size)
+            layout = layout or current
+            if current != layout:
+                raise ValueError(
+                    f"video {video.video_id} ({video.name}): frame {frame.index} has the sizes "
+                    f"{current._asdict()}, the frames before have {layout._asdict()}; "
+                    "Propose-Reduce needs frames of one size, so resize them alike or split the "
+                    "video where its size changes"
+                )
+            store.add(frame.image)
+        return store, layout
+
+    def propose(self, store: FeatureStore, valid_size: tuple[int, int]) -> SequenceProposals:
+        """Propose sequences: detect in every key frame and propagate what is found.
+
+        Args:
+            store: Features of a video with at least one frame.
+            valid_size: ``(height, width)`` of the frames without padding.
+
+        Returns:
+            The sequences at the padded size; none if no key frame shows a detection.
+        """
+        proposals = SequenceProposals()
+        num_classes = self.detector.roi_head.bbox_head.num_classes
+        for key_frame in self.key_frames(len(store)):
+            masks = self.detect(store[key_frame], valid_size)
+            masks = masks[deduplicate_masks(masks, self.propose_settings.mask_iou_threshold)]
+            if not len(masks):
+                continue
+            recorder = KeyFrameRecorder(len(store), len(masks), num_classes)
+            for step in propagate(self.prop_head, store, key_frame, masks, self.propose_settings):
+                self._record(step, recorder)
+            recorder.finish(self.score, proposals)
+        return proposals
+
+    def detect(self, features: FrameFeatures, valid_size: tuple[int, int]) -> Tensor:
+        """Return the masks ``(n, *valid_size)`` that the detector finds, in the detector's order.
+
+        Args:
+            features: The frame's features.
+            valid_size: ``(height, width)`` of the frame without padding.
+        """
+        meta = {"img_shape": valid_size, "ori_shape": valid_size, "scale_factor": (1.0, 1.0)}
+        sample = DetDataSample(metainfo=meta)
+        detector, pyramid = self.detector, features.pyramid
+        proposals = detector.rpn_head.predict(pyramid, [sample], rescale=False)
+        (found,) = detector.roi_head.predict(pyramid, proposals, [sample], rescale=False)
+        return found.masks
+
+    def classify(self, pyramid: Sequence[Tensor], boxes: Any) -> Tensor:
+        """Return the class probabilities ``(n, C + 1)`` of boxes in a frame, background last.
+
+        Args:
+            pyramid: ``(1, C, h, w)`` levels of the frame.
+            boxes: ``(n, 4)`` xyxy in pixels of the padded frame.
+        """
+        roi_head = self.detector.roi_head
+        extractor = roi_head.bbox_roi_extractor
+        rois = bbox2roi([torch.as_tensor(boxes, dtype=torch.float32, device=pyramid[0].device)])
+        scores, _ = roi_head.bbox_head(extractor(pyramid[: extractor.num_inputs], rois))
+        return scores.float().softmax(dim=-1)
+
+    def _record(self, step: PropagationStep, recorder: KeyFrameRecorder) -> None:
+        masks = (step.masks >= 0.5).cpu().numpy()
+        visible = masks.any(axis=(1, 2))
+        recorder.add(step.frame, pack_masks(masks), visible)
+        if visible.any():
+            probabilities = self.classify(step.pyramid, grown_boxes(masks[visible]))
+            recorder.add_probabilities(step.frame, probabilities)
