@@ -135,7 +135,7 @@ def _dataset(golden: GoldenCase) -> Mapping[str, Any]:
         dataset = files.dataset(items="frames")
         outputs: Results = {
             "img_ids": dataset.pairs,
-            "group_flag": dataset.landscape(),
+            "group_flag": dataset.landscape().astype(np.uint8),
             "valid_guidance": _guidance(dataset, golden["valid_guidance"].shape[1]),
             "size_table": _sizes(golden["size_table"]),
             **_tested_frame(files, int(golden["test_index"])),
