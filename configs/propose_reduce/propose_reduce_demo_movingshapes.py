@@ -18,6 +18,8 @@ model = dict(
     score_threshold=0.05,
     max_predictions=20,
     loss_prop=dict(type="visbench.SoftIoULoss", loss_weight=1.0),
+    # Without it a training from scratch ends in empty masks.
+    loss_prop_pixel=dict(type="visbench.PixelCrossEntropy", loss_weight=5.0),
     prop_head=dict(
         type="visbench.SeqPropHead",
         in_channels={{_base_.channels}},
@@ -26,6 +28,7 @@ model = dict(
         encoder_channels=64,
         key_channels=32,
         value_channels=32,
+        norm_cfg=dict(type="GN", num_groups=8),
     ),
     detector=dict(
         roi_head=dict(mask_head=dict(type="visbench.SeqMaskHead")),

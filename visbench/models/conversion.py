@@ -16,6 +16,9 @@ from torch import Tensor, nn
 Rule = tuple[str, str]
 """Regular expression for names of our model, and the template of the name in the source."""
 
+Change = Callable[[Tensor], Tensor]
+"""Turns a tensor of the source into ours, for instance by moving rows."""
+
 Converter = Callable[["SourceWeights", nn.Module], dict[str, Tensor]]
 """Takes the source's weights and our model (for its names and shapes); returns weights of ours."""
 
@@ -93,7 +96,11 @@ class SourceWeights(Mapping[str, Tensor]):
         return [name for name in self._weights if name not in self._read]
 
     def take(
-        self, model: nn.Module, rules: Iterable[Rule], if_it_fits: Iterable[str] = ()
+        self,
+        model: nn.Module,
+        rules: Iterable[Rule],
+        if_it_fits: Iterable[str] = (),
+        changes: Iterable[tuple[str, Change]] = (),
     ) -> dict[str, Tensor]:
         """Return the weights of a model that the rules find, complete and of the right shape.
 
@@ -103,6 +110,8 @@ class SourceWeights(Mapping[str, Tensor]):
                 is called in the source; our other names are not taken.
             if_it_fits: Expressions for our names that are taken only if their shape agrees, as
                 class layers for another number of classes do not.
+            changes: Expressions for names of the source, and what to do with such a tensor before
+                its shape is looked at; the first that matches counts.
 
         Returns:
             Tensors by our names.
@@ -112,6 +121,7 @@ class SourceWeights(Mapping[str, Tensor]):
         """
         patterns = [(re.compile(pattern), template) for pattern, template in rules]
         optional = [re.compile(pattern) for pattern in if_it_fits]
+        changing = [(re.compile(pattern), change) for pattern, change in changes]
         taken: dict[str, Tensor] = {}
         missing, other = [], []
         for name, ours in model.state_dict().items():
@@ -120,10 +130,13 @@ class SourceWeights(Mapping[str, Tensor]):
                 continue
             if source not in self:
                 missing += [] if name.endswith(BATCH_COUNTER) else [source]
-            elif self._weights[source].shape == ours.shape:
-                taken[name] = self[source]
+                continue
+            theirs = _changed(self._weights[source], source, changing)
+            if theirs.shape == ours.shape:
+                taken[name] = theirs
+                self._read.add(source)
             elif not any(pattern.fullmatch(name) for pattern in optional):
-                sizes = tuple(self._weights[source].shape), tuple(ours.shape)
+                sizes = tuple(theirs.shape), tuple(ours.shape)
                 other.append(f"{source} {sizes[0]} for {name} {sizes[1]}")
         if missing or other:
             raise ConversionError(self._complaint(missing, other))
@@ -148,3 +161,12 @@ def _first_match(patterns: Iterable[tuple[re.Pattern[str], str]], name: str) -> 
         if match:
             return match.expand(template)
     return None
+
+
+def _changed(
+    tensor: Tensor, name: str, changes: Iterable[tuple[re.Pattern[str], Change]]
+) -> Tensor:
+    for pattern, change in changes:
+        if pattern.fullmatch(name):
+            return change(tensor)
+    return tensor

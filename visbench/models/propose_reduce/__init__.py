@@ -2,9 +2,10 @@
 """Propose-Reduce: object sequences from key frames, reduced to objects (Lin et al., ICCV 2021)."""
 
 from visbench.models.propose_reduce import association as _association  # noqa: F401  (registers)
+from visbench.models.propose_reduce import checkpoint as _converters  # noqa: F401  (registers them)
 from visbench.models.propose_reduce.detector import SeqMaskRCNN
 from visbench.models.propose_reduce.head import SeqPropHead
-from visbench.models.propose_reduce.losses import SoftIoULoss
+from visbench.models.propose_reduce.losses import PixelCrossEntropy, SoftIoULoss
 from visbench.models.propose_reduce.mask_head import SeqMaskHead
 from visbench.models.propose_reduce.reference import (
     ReferenceBBoxHead,
@@ -16,6 +17,7 @@ from visbench.models.propose_reduce.reference import (
 )
 
 __all__ = [
+    "PixelCrossEntropy",
     "ReferenceBBoxHead",
     "ReferenceBoxCoder",
     "ReferenceMaskHead",

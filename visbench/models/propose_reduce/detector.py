@@ -12,7 +12,7 @@ import torch
 from mmdet.structures import DetDataSample, TrackDataSample
 from mmdet.structures.bbox import bbox2roi
 from mmengine.config import ConfigDict
-from torch import Tensor
+from torch import Tensor, nn
 
 from visbench.models.base import VISModel
 from visbench.models.layers.two_stage import (
@@ -87,6 +87,7 @@ class SeqMaskRCNN(VISModel):
         score_threshold: A sequence is reported under every class with at least this score.
         max_predictions: How many (sequence, class) pairs are reported at most; all if None.
         loss_prop: Config of the propagation loss.
+        loss_prop_pixel: Config of a second one, for training from scratch; none if None.
         max_objects: How many objects of a training clip are propagated at most.
         guidance_losses: Whether guidance frames train the detector too. The paper and the
             reference train it on query frames; with both, a short training sees twice the images.
@@ -110,6 +111,7 @@ class SeqMaskRCNN(VISModel):
         score_threshold: float = 0.05,
         max_predictions: int | None = None,
         loss_prop: dict | None = None,
+        loss_prop_pixel: dict | None = None,
         max_objects: int = 5,
         guidance_losses: bool = False,
         data_preprocessor: dict | None = None,
@@ -124,7 +126,12 @@ class SeqMaskRCNN(VISModel):
         self.reducers = [TASK_UTILS.build(reducer) for reducer in reduce]
         self.score_threshold = score_threshold
         self.max_predictions = max_predictions
-        self.loss_prop = MODELS.build(loss_prop or {"type": "visbench.SoftIoULoss"})
+        losses = {"loss_prop": loss_prop or {"type": "visbench.SoftIoULoss"}}
+        if loss_prop_pixel is not None:
+            losses["loss_prop_pixel"] = loss_prop_pixel
+        self.propagation_losses = nn.ModuleDict(
+            {name: MODELS.build(config) for name, config in losses.items()}
+        )
         self.max_objects = max_objects
         self.guidance_losses = guidance_losses
 
@@ -138,7 +145,7 @@ class SeqMaskRCNN(VISModel):
 
         Returns:
             Losses of RPN, box, class and mask head and ``loss_prop``, which is 0 where no object
-            is in both frames of any pair.
+            is in both frames of any pair; ``loss_prop_pixel`` if configured.
 
         Raises:
             ValueError: If a clip is not a pair of one key and one reference frame.
@@ -152,21 +159,19 @@ class SeqMaskRCNN(VISModel):
         losses, _ = detection_losses(
             self.detector, [level[: len(detected)] for level in pyramid], detected
         )
-        losses["loss_prop"] = self._propagation_loss(shallow, pyramid, queries, guidance)
+        losses.update(self._propagation_losses(shallow, pyramid, queries, guidance))
         return losses
 
-    def _propagation_loss(
+    def _propagation_losses(
         self,
         shallow: Sequence[Tensor],
         pyramid: Sequence[Tensor],
         queries: list[DetDataSample],
         guidance: list[DetDataSample],
-    ) -> Tensor:
+    ) -> dict[str, Tensor]:
         log_odds, wanted = [], []
         for index, (query, guide) in enumerate(zip(queries, guidance, strict=True)):
-            targets = propagation_targets(
-                guide.gt_instances, query.gt_instances, self.max_objects
-            )
+            targets = propagation_targets(guide.gt_instances, query.gt_instances, self.max_objects)
             if not len(targets.masks):
                 continue
             own = slice(index, index + 1)
@@ -178,8 +183,9 @@ class SeqMaskRCNN(VISModel):
             wanted.append(targets.masks)
         if not wanted:
             # Distributed training waits for a gradient of every parameter.
-            return sum(parameter.sum() for parameter in self.prop_head.parameters()) * 0
-        return self.loss_prop(log_odds, wanted)
+            nothing = sum(parameter.sum() for parameter in self.prop_head.parameters()) * 0
+            return dict.fromkeys(self.propagation_losses, nothing)
+        return {name: loss(log_odds, wanted) for name, loss in self.propagation_losses.items()}
 
     @torch.no_grad()
     def guidance_masks(
@@ -303,7 +309,7 @@ class SeqMaskRCNN(VISModel):
                 continue
             recorder = KeyFrameRecorder(len(store), len(masks), num_classes)
             for step in propagate(self.prop_head, store, key_frame, masks, self.propose_settings):
-                self._record(step, recorder)
+                self.observe(step, recorder)
             recorder.finish(self.score, proposals)
         return proposals
 
@@ -334,7 +340,13 @@ class SeqMaskRCNN(VISModel):
         scores, _ = roi_head.bbox_head(extractor(pyramid[: extractor.num_inputs], rois))
         return scores.float().softmax(dim=-1)
 
-    def _record(self, step: PropagationStep, recorder: KeyFrameRecorder) -> None:
+    def observe(self, step: PropagationStep, recorder: KeyFrameRecorder) -> None:
+        """Binarise the masks of a propagation step and classify those that have any pixel.
+
+        Args:
+            step: The objects of a key frame in one frame.
+            recorder: Takes up masks and classes.
+        """
         masks = (step.masks >= 0.5).cpu().numpy()
         visible = masks.any(axis=(1, 2))
         recorder.add(step.frame, pack_masks(masks), visible)

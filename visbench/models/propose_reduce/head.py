@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -39,11 +40,21 @@ class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with a ReLU before each and none at the end.
 
     The shortcut is the input itself or, where the shape changes, a 3x3 convolution of it.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the result.
+        stride: Of the first convolution.
+        norm_cfg: Config of a normalisation before each ReLU; none if None.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int = 1, norm_cfg: dict | None = None
+    ) -> None:
         super().__init__()
+        self.norm1 = _norm(norm_cfg, in_channels)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1)
+        self.norm2 = _norm(norm_cfg, out_channels)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1)
         self.shortcut: nn.Module = nn.Identity()
         if in_channels != out_channels or stride != 1:
@@ -51,7 +62,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``(N, out_channels, H/stride, W/stride)`` for ``(N, in_channels, H, W)``."""
-        return self.shortcut(x) + self.conv2(F.relu(self.conv1(F.relu(x))))
+        hidden = self.conv1(F.relu(self.norm1(x)))
+        return self.shortcut(x) + self.conv2(F.relu(self.norm2(hidden)))
 
 
 class Refinement(nn.Module):
@@ -60,13 +72,14 @@ class Refinement(nn.Module):
     Args:
         shallow_channels: Channels of the backbone features.
         channels: Channels of the result.
+        norm_cfg: See :class:`ResidualBlock`.
     """
 
-    def __init__(self, shallow_channels: int, channels: int) -> None:
+    def __init__(self, shallow_channels: int, channels: int, norm_cfg: dict | None = None) -> None:
         super().__init__()
         self.shallow_conv = nn.Conv2d(shallow_channels, channels, 3, 1, 1)
-        self.shallow_block = ResidualBlock(channels, channels)
-        self.merge_block = ResidualBlock(channels, channels)
+        self.shallow_block = ResidualBlock(channels, channels, norm_cfg=norm_cfg)
+        self.merge_block = ResidualBlock(channels, channels, norm_cfg=norm_cfg)
 
     def encode(self, shallow: Tensor) -> Tensor:
         """Return the part that depends on the frame alone, ``(N, channels, h, w)``."""
@@ -90,7 +103,7 @@ class SeqPropHead(BaseModule):
     """Memory encoder, memory read and decoder (Propose-Reduce, section 3.2; reference code).
 
     The paper's decoder refines with C2; the released weights refine with C3 first, which is what
-    we do. No layer is followed by a normalisation.
+    we do.
 
     Args:
         in_channels: Channels of P2.
@@ -102,6 +115,8 @@ class SeqPropHead(BaseModule):
         max_affinities: How many affinities, objects times memory cells times query cells, are held
             at once. The memory is read for that many query cells at a time, so that it bounds
             the memory that a read takes; 2**26 are 256 MiB in float32.
+        norm_cfg: Config of a normalisation in the residual blocks, for training from scratch; the
+            released weights have none.
         init_cfg: Initialisation config of MMEngine; PyTorch's own by default, as in the reference.
 
     Raises:
@@ -117,6 +132,7 @@ class SeqPropHead(BaseModule):
         key_channels: int = 64,
         value_channels: int = 256,
         max_affinities: int = 2**26,
+        norm_cfg: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -127,7 +143,8 @@ class SeqPropHead(BaseModule):
 
         def encoder() -> nn.Sequential:
             return nn.Sequential(
-                ResidualBlock(in_channels, channels, 2), ResidualBlock(channels, encoder_channels, 2)
+                ResidualBlock(in_channels, channels, 2, norm_cfg),
+                ResidualBlock(channels, encoder_channels, 2, norm_cfg),
             )
 
         self.memory_encoder, self.query_encoder = encoder(), encoder()
@@ -136,10 +153,11 @@ class SeqPropHead(BaseModule):
         self.query_key = nn.Conv2d(encoder_channels, key_channels, 1)
         self.query_value = nn.Conv2d(encoder_channels, value_channels, 1)
         self.fusion = nn.Sequential(
-            nn.Conv2d(2 * value_channels, channels, 3, 1, 1), ResidualBlock(channels, channels)
+            nn.Conv2d(2 * value_channels, channels, 3, 1, 1),
+            ResidualBlock(channels, channels, norm_cfg=norm_cfg),
         )
-        self.refine_stride8 = Refinement(shallow_channels[1], channels)
-        self.refine_stride4 = Refinement(shallow_channels[0], channels)
+        self.refine_stride8 = Refinement(shallow_channels[1], channels, norm_cfg)
+        self.refine_stride4 = Refinement(shallow_channels[0], channels, norm_cfg)
         self.predictor = nn.Conv2d(channels, 2, 3, 1, 1)
 
     def memorize(self, p2: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
@@ -280,6 +298,10 @@ def aggregated_masks(log_odds: Tensor) -> Tensor:
     In every pixel they and the background sum to 1.
     """
     return log_odds.softmax(dim=1)[0, 1:]
+
+
+def _norm(config: dict | None, channels: int) -> nn.Module:
+    return nn.Identity() if config is None else build_norm_layer(config, channels)[1]
 
 
 def _upsample(x: Tensor, factor: int) -> Tensor:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visbench.models.propose_reduce.head import aggregated_masks
@@ -57,3 +58,34 @@ class SoftIoULoss(nn.Module):
             for one, target in zip(log_odds, targets, strict=True)
         ]
         return self.loss_weight * torch.cat(losses).mean()
+
+
+@MODELS.register_module()
+class PixelCrossEntropy(nn.Module):
+    """Cross-entropy in every pixel between the background and the propagated objects.
+
+    Ours, for training from scratch: masks that have become empty everywhere have no gradient under
+    the soft IoU loss and never recover.
+
+    Args:
+        loss_weight: Factor of the loss.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, log_odds: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+        """Return the mean over the pixels of a clip, then over the clips.
+
+        Args:
+            log_odds: One ``(1, O + 1, H, W)`` of Soft-Agg per clip, the background first.
+            targets: One ``(O, H, W)`` per clip: the same objects' ground truth, 0 or 1. Of
+                overlapping objects the last one counts.
+        """
+        losses = []
+        for one, target in zip(log_odds, targets, strict=True):
+            channels = torch.arange(1, len(target) + 1, device=target.device)
+            labels = (target.bool() * channels[:, None, None]).amax(dim=0)
+            losses.append(F.cross_entropy(one, labels[None]))
+        return self.loss_weight * torch.stack(losses).mean()

@@ -20,7 +20,7 @@ Words = npt.NDArray[np.uint64]
 Integers = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class PackedMask:
     """A binary mask, exactly, in about one bit per pixel of its box.
 
@@ -128,8 +128,8 @@ def grown_boxes(masks: Any) -> Integers:
     return np.clip(grown, 0, np.array([width, height, width, height], dtype=np.int64) - 1)
 
 
-def _bounds(occupied: npt.NDArray[np.bool_]) -> tuple[Integers, Integers]:
-    """Return first and last true entry of every row; the ends of a row without any."""
+def _bounds(occupied: Any) -> tuple[Integers, Integers]:
+    """Return the first and last true entry of every row; the ends of a row without any."""
     first = occupied.argmax(axis=1)
     last = occupied.shape[1] - 1 - occupied[:, ::-1].argmax(axis=1)
     return first, last

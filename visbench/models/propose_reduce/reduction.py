@@ -75,7 +75,7 @@ def reduce_sequences(
         )
     if not np.isfinite(table).all():
         raise ValueError("a sequence score is NaN or infinite: the model's outputs are not finite")
-    kept = np.arange(len(table))
+    kept: Integers = np.arange(len(table))
     for reducer in reducers:
         step = reducer(overlaps.subset(kept), table)
         kept, table = kept[step.kept], step.scores

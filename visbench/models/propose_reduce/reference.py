@@ -288,10 +288,21 @@ class ReferenceSampler(RandomSampler):
     Args:
         num: Number of samples.
         pos_fraction: Largest part of the positives that are drawn.
-        **kwargs: As of :class:`RandomSampler`, but ``add_gt_as_proposals``.
+        add_gt_as_proposals: Must be True: what is always sampled has to be among the candidates.
+        **kwargs: As of :class:`RandomSampler`.
+
+    Raises:
+        ValueError: If ``add_gt_as_proposals`` is False.
     """
 
-    def __init__(self, num: int, pos_fraction: float, **kwargs: Any) -> None:
+    def __init__(
+        self, num: int, pos_fraction: float, add_gt_as_proposals: bool = True, **kwargs: Any
+    ) -> None:
+        if not add_gt_as_proposals:
+            raise ValueError(
+                "sampler.add_gt_as_proposals: ReferenceSampler always samples the ground truth; "
+                "leave it True, or use mmdet.RandomSampler"
+            )
         super().__init__(num, pos_fraction, add_gt_as_proposals=True, **kwargs)
 
     def _sample_pos(self, assign_result: AssignResult, num_expected: int, **kwargs: Any) -> Tensor:

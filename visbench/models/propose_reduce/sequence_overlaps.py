@@ -22,8 +22,8 @@ from visbench.models.propose_reduce.packed_masks import (
 
 __all__ = ["SequenceOverlaps", "deduplicate_masks"]
 
-WORDS_AT_ONCE = 1 << 18
-"""Bounds the buffers of a comparison (2 MB each), so that they stay in the processor's cache."""
+WORDS_AT_ONCE = 1 << 16
+"""Bounds the buffers of a comparison (0.5 MB each), so that they stay in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,16 +33,13 @@ class _Layout:
     Args:
         words: All words of all masks.
         start: ``(N, T)`` position of a mask's first word.
-        x1, y1, x2, y2: ``(N, T)`` boxes in pixels, ends exclusive.
+        box: ``(4, N, T)`` x1, y1, x2 and y2 in pixels, ends exclusive.
         area: ``(N,)`` foreground pixels of all frames.
     """
 
     words: Words
     start: Integers
-    x1: Integers
-    y1: Integers
-    x2: Integers
-    y2: Integers
+    box: Integers
     area: Integers
 
     @classmethod
@@ -56,16 +53,14 @@ class _Layout:
         return cls(
             np.concatenate(words) if words else np.zeros(0, dtype=np.uint64),
             (np.cumsum(sizes) - sizes).reshape(shape),
-            *(side.reshape(shape) for side in np.ascontiguousarray(boxes.T)),
+            np.ascontiguousarray(boxes.T).reshape(4, *shape),
             areas.reshape(shape).sum(axis=1),
         )
 
     def intersections(self, row: int, others: Integers) -> Integers:
         """Return the pixels that sequence ``row`` shares with each of ``others`` in all."""
-        left = np.maximum(self.x1[row], self.x1[others])
-        right = np.minimum(self.x2[row], self.x2[others])
-        top = np.maximum(self.y1[row], self.y1[others])
-        bottom = np.minimum(self.y2[row], self.y2[others])
+        left, top = np.maximum(self.box[:2, row, None], self.box[:2, others])
+        right, bottom = np.minimum(self.box[2:, row, None], self.box[2:, others])
         position, frame = np.nonzero((left < right) & (top < bottom))
         pair = position, frame
         first, last = left[pair] // WORD, (right[pair] - 1) // WORD
@@ -83,9 +78,9 @@ class _Layout:
 
     def _word(self, index: Integers, frame: Integers, column: Integers, row: Integers) -> Integers:
         """Return the position of words by sequence, frame, word column and row of the canvas."""
-        at = index, frame
-        rows = self.y2[at] - self.y1[at]
-        return self.start[at] + (column - self.x1[at] // WORD) * rows + row - self.y1[at]
+        x1, y1, _, y2 = self.box[:, index, frame]
+        within: Integers = (column - x1 // WORD) * (y2 - y1) + row - y1
+        return self.start[index, frame] + within
 
     def _shared(self, ours: Integers, theirs: Integers, length: Integers) -> Integers:
         """Return the common bits of runs of ``length`` words that start at ours and theirs."""
@@ -144,7 +139,7 @@ class SequenceOverlaps:
         _check(sequences)
         self._layout = _Layout.of(sequences)
         self._counted = _Counted()
-        self._members = np.arange(len(sequences))
+        self._members: Integers = np.arange(len(sequences))
 
     def __len__(self) -> int:
         return len(self._members)

@@ -12,6 +12,7 @@ from visbench.testing.conformance.cases import (
     inspro_tracking_by_detection,
     mask2former_vis,
     masktrack_rcnn,
+    propose_reduce,
 )
 
 CASES: tuple[ConformanceCase, ...] = (
@@ -22,6 +23,7 @@ CASES: tuple[ConformanceCase, ...] = (
     inspro_lite.CASE,
     inspro_track_detect.CASE,
     inspro_tracking_by_detection.CASE,
+    propose_reduce.CASE,
 )
 
 __all__ = ["CASES"]

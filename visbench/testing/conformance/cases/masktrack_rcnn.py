@@ -15,11 +15,13 @@ WIDTH = 16
 STRIDES = [4, 8, 16]
 
 
-def _find_nothing(model: VISModel) -> None:
+def find_no_box(model: VISModel) -> None:
+    """Let no box be good enough."""
     model.detector.roi_head.test_cfg.score_thr = 2.0
 
 
-def _spread_masks_and_embeddings(model: VISModel) -> None:
+def spread_masks(model: VISModel) -> None:
+    """Make classes and masks differ from box to box."""
     # Initial weights of 0.001 make all masks half-empty noise and all boxes alike.
     head = model.detector.roi_head
     torch.nn.init.normal_(head.bbox_head.fc_cls.weight, std=0.5)
@@ -75,7 +77,7 @@ _PROPOSALS = {
     "min_bbox_size": 0,
 }
 
-_DETECTOR: dict[str, Any] = {
+DETECTOR: dict[str, Any] = {
     "type": "MaskRCNN",
     "backbone": {
         "type": "ResNet",
@@ -151,7 +153,7 @@ _DETECTOR: dict[str, Any] = {
 
 MODEL: dict[str, Any] = {
     "type": "MaskTrackRCNN",
-    "detector": _DETECTOR,
+    "detector": DETECTOR,
     "track_head": {
         "type": "RoITrackHead",
         "roi_extractor": _roi_extractor(7),
@@ -175,8 +177,8 @@ MODEL: dict[str, Any] = {
 CASE = ConformanceCase(
     name="MaskTrackRCNN",
     model=MODEL,
-    silence=_find_nothing,
-    adjust=_spread_masks_and_embeddings,
+    silence=find_no_box,
+    adjust=spread_masks,
     clip_length=2,
     key_frames=(0,),
 )

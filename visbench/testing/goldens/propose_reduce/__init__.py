@@ -2,6 +2,8 @@
 """The golden cases of Propose-Reduce."""
 
 from visbench.testing.golden_parts import PartedGroup
-from visbench.testing.goldens.propose_reduce import data, detector, propagation, sequences
+from visbench.testing.goldens.propose_reduce import clips, data, detector, propagation, sequences
 
-GROUP = PartedGroup("propose_reduce", [data.PART, detector.PART, propagation.PART, sequences.PART])
+GROUP = PartedGroup(
+    "propose_reduce", [part.PART for part in (data, detector, propagation, clips, sequences)]
+)
