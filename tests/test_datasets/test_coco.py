@@ -269,7 +269,9 @@ def test_bad_files_are_named(
 
 
 def test_unknown_words_are_refused(tiny_coco: Path) -> None:
-    with pytest.raises(ValueError, match=r"target='ovis' is not one of \['davis', 'youtube_vis_2019'"):
+    with pytest.raises(
+        ValueError, match=r"target='ovis' is not one of \['davis', 'youtube_vis_2019'"
+    ):
         clips(tiny_coco, target="ovis")
     with pytest.raises(ValueError, match="coco_clip='copies' is not one of"):
         JitterClip([], coco_clip="copies")

@@ -134,13 +134,12 @@ def test_annotations_of_the_other_task_are_taken_where_there_are_no_others(davis
     (davis / "Annotations_unsupervised").rename(davis / "Annotations")
     dataset = DAVISUnsupervised("train", str(davis))
     assert dataset.annotation_folder == davis / "Annotations" / "480p"
-    assert len(list(dataset.iter_records())[0]["tracks"]) == 2
+    assert len(next(dataset.iter_records())["tracks"]) == 2
 
 
 def test_a_frame_of_another_size_is_named(davis: Path) -> None:
     path = davis / "JPEGImages" / "480p" / "cows" / "00001.jpg"
     cv2.imwrite(str(path), np.zeros((HEIGHT // 2, WIDTH, 3), np.uint8))
-    dataset = DAVISUnsupervised("train", str(davis), items="frames", pipeline=pipeline())
     dataset = DAVISUnsupervised("train", str(davis), test_mode=True, pipeline=pipeline())
     with pytest.raises(FrameError, match=r"cows/00001\.jpg.*24x64.*48x64"):
         list(dataset.get_video(1).frames)

@@ -97,7 +97,9 @@ def test_groups_are_of_one_orientation(size: int, group: int, seed: int, start: 
     sampler.start_draw = start
     assert [int(draw) for draw in islice(sampler, 5)] == [
         int(draw)
-        for draw in islice(SeededClipSampler(Oriented(size), seed=seed, group_size=group), start + 5)
+        for draw in islice(
+            SeededClipSampler(Oriented(size), seed=seed, group_size=group), start + 5
+        )
     ][start:]
 
 
@@ -118,7 +120,7 @@ def test_groups_come_in_order_without_shuffling() -> None:
 
 
 def test_groups_need_orientations() -> None:
-    with pytest.raises(ValueError, match="group_size=4 must be 1 .* range, whose items have no"):
+    with pytest.raises(ValueError, match=r"group_size=4 must be 1 .* range, whose items have no"):
         SeededClipSampler(range(5), seed=1, group_size=4)
     with pytest.raises(ValueError, match="group_size=0 must be 1 or more"):
         SeededClipSampler(Oriented(5), seed=1, group_size=0)

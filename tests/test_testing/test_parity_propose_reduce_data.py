@@ -14,9 +14,7 @@ from visbench.testing.parity import GoldenCase, check, perturb
 ROOT = Path(__file__).parents[2]
 GOLDENS = ROOT / "tests" / "data" / "goldens" / "propose_reduce"
 # What is computed for every pair fails alike.
-OUTPUTS = [
-    name for name in GROUP.outputs(GOLDENS, "dataset") if name[:5] not in ("pair1", "pair2")
-]
+OUTPUTS = [name for name in GROUP.outputs(GOLDENS, "dataset") if name[:5] not in ("pair1", "pair2")]
 
 
 def test_case() -> None:

@@ -30,7 +30,7 @@ class DAVISUnsupervised(VISDataset):
     """DAVIS 2017 in its original folders, every object of the one class ``object``.
 
     Under ``data_root`` are ``ImageSets/2017/{split}.txt`` (``2019`` for the test sets of the
-    unsupervised task) with a video per line, ``JPEGImages/{resolution}/<video>/<frame>.jpg`` and
+    unsupervised task), one video a line, ``JPEGImages/{resolution}/<video>/<frame>.jpg`` and
     ``Annotations_unsupervised/{resolution}/<video>/<frame>.png`` or, without that folder,
     ``Annotations/{resolution}/...``, those of the semi-supervised task. Pixels of a PNG are labels: 0 is
     background, 255 void, others are objects, the same in all frames. Splits whose name starts with

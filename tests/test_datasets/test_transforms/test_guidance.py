@@ -90,7 +90,9 @@ def clip(*frames: dict[int, int], gone: tuple[tuple[int, int], ...] = ()) -> dic
         "img": [np.full((4, 4, 3), t, np.uint8) for t in range(len(frames))],
         "gt_masks": masks,
         "gt_instances_ids": [np.array(list(objects), dtype=np.int32) for objects in frames],
-        "gt_bboxes_labels": [np.array(list(objects.values()), dtype=np.int64) for objects in frames],
+        "gt_bboxes_labels": [
+            np.array(list(objects.values()), dtype=np.int64) for objects in frames
+        ],
         "gt_ignore_flags": [np.zeros(len(objects), dtype=bool) for objects in frames],
         "key_frame_flags": [True, False, False],
     }

@@ -20,9 +20,9 @@ Objects = Mapping[int, int]
 def guidance_positions(frames: Sequence[Objects], query: int) -> list[int]:
     """Return the frames that may guide the segmentation of a query frame.
 
-    As in the reference implementation of Propose-Reduce (fact sheet, section 12), such a frame has
-    all of the query's objects of a class, or none of them and no other object of that class; of
-    at least one class it has all. No distance is too far. The paper (section 3.1.3) takes any frame.
+    As in the reference implementation of Propose-Reduce (fact sheet, section 12): of every class
+    of the query's objects, such a frame has all of these objects or no object at all, and it has
+    those of at least one class. No distance is too far. The paper (section 3.1.3) takes any frame.
 
     Args:
         frames: The objects of every frame.

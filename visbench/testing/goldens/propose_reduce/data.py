@@ -148,8 +148,16 @@ def _dataset(golden: GoldenCase) -> Mapping[str, Any]:
 
 
 PART = GoldenPart(
-    inputs={"dataset": ("ann_json", "frame_v*", "img_scale", "pair[0-9]", "pair[0-9][0-9]",
-                        "test_index")},
+    inputs={
+        "dataset": (
+            "ann_json",
+            "frame_v*",
+            "img_scale",
+            "pair[0-9]",
+            "pair[0-9][0-9]",
+            "test_index",
+        )
+    },
     tolerances={
         "dataset": {
             "*_sum": Tolerance(rtol=1e-4, atol=1e-4),
