@@ -88,6 +88,7 @@ _ENGINE = tuple(
     for module in (
         "checkpoint_hook",
         "coco_metric",
+        "davis_metric",
         "hooks",
         "loops",
         "metric",
@@ -135,7 +136,13 @@ OPTIMIZERS = _child("optimizer", _P.OPTIMIZERS)
 OPTIM_WRAPPERS = _child("optim wrapper", _P.OPTIM_WRAPPERS)
 OPTIM_WRAPPER_CONSTRUCTORS = _child("optim wrapper constructor", _P.OPTIM_WRAPPER_CONSTRUCTORS)
 PARAM_SCHEDULERS = _child("parameter scheduler", _P.PARAM_SCHEDULERS)
-METRICS = _child("metric", _P.METRICS, "visbench.engine.metric", "visbench.engine.coco_metric")
+METRICS = _child(
+    "metric",
+    _P.METRICS,
+    "visbench.engine.metric",
+    "visbench.engine.coco_metric",
+    "visbench.engine.davis_metric",
+)
 EVALUATOR = _child("evaluator", _P.EVALUATOR)
 VISUALIZERS = _child("visualizer", _P.VISUALIZERS)
 VISBACKENDS = _child("visualizer backend", _P.VISBACKENDS)

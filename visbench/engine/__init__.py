@@ -14,6 +14,7 @@ _ORIGINS = {
     "CheckpointError": "errors",
     "CocoImageMetric": "coco_metric",
     "ConfigError": "errors",
+    "DavisMetric": "davis_metric",
     "RandomStateHook": "hooks",
     "SeededIterTrainLoop": "train_loop",
     "SharedVideosHook": "hooks",

@@ -14,7 +14,7 @@ from visbench.evaluation.errors import InputError, Notes
 from visbench.evaluation.result import EvaluationResult
 from visbench.evaluation.run_lengths import MAX_PIXELS
 
-__all__ = ["evaluate_davis"]
+__all__ = ["evaluate_davis", "read_label_map"]
 
 _LABEL_MODES = ("P", "L", "1")
 
@@ -131,10 +131,15 @@ def _evaluate(
 
 def _read_all(folder: Path, frames: Sequence[str]) -> Iterator[Labels]:
     for name in frames:
-        yield _read(folder / name)
+        yield read_label_map(folder / name)
 
 
-def _read(path: Path) -> Labels:
+def read_label_map(path: Path) -> Labels:
+    """Return the ``(H, W)`` labels of a palette or grey image.
+
+    Raises:
+        InputError: The file is missing, damaged, too large or holds colours.
+    """
     try:
         with Image.open(path) as image:
             if image.mode not in _LABEL_MODES:

@@ -25,6 +25,7 @@ __all__ = [
     "Reduction",
     "SequenceNMS",
     "SequenceSoftNMS",
+    "ranking_scores",
     "reduce_sequences",
 ]
 
@@ -82,6 +83,16 @@ def reduce_sequences(
     return Reduction(kept, table)
 
 
+def ranking_scores(foreground: Scores) -> Scores:
+    """Return the ``(N,)`` scores that rank sequences: their best foreground class.
+
+    Args:
+        foreground: ``(N, C)`` scores without the background.
+    """
+    best: Scores = foreground.max(axis=1, initial=-np.inf)
+    return best
+
+
 @TASK_UTILS.register_module()
 class SequenceNMS:
     """Greedy suppression on whole sequences (paper, supplement, Algorithm 2).
@@ -100,7 +111,7 @@ class SequenceNMS:
 
     def __call__(self, overlaps: SequenceOverlaps, scores: Scores) -> Reduction:
         """Keep the best of overlapping sequences with their scores unchanged."""
-        ranking = scores[:, :-1].max(axis=1)
+        ranking = ranking_scores(scores[:, :-1])
         left = np.argsort(-ranking, kind="stable")
         kept: list[int] = []
         while len(left) and (ranking[left[0]] >= self.score_threshold or not kept):
@@ -133,7 +144,7 @@ def soft_nms(
         The selected sequences and their ``(m, C)`` lowered scores, in 32 bits as the reference.
     """
     scores = scores.copy()
-    ranking = scores.max(axis=1, initial=-np.inf)
+    ranking = ranking_scores(scores)
     left = np.ones(len(scores), dtype=np.bool_)
     kept: list[int] = []
     while left.any() and len(kept) < max_sequences:
@@ -146,7 +157,7 @@ def soft_nms(
         factor = np.exp(-(overlaps.row(best, lowered) ** 2) / sigma).astype(np.float32)
         table = scores[lowered]
         scores[lowered] = np.where(table == DROPPED, DROPPED, table * factor[:, None])
-        ranking[lowered] = scores[lowered].max(axis=1, initial=-np.inf)
+        ranking[lowered] = ranking_scores(scores[lowered])
     return Reduction(np.array(kept, dtype=np.int64), scores[kept])
 
 
