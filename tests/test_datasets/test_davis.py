@@ -9,12 +9,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from visbench.datasets import DAVISUnsupervised, Draw, FrameError
-from visbench.datasets.davis import read_labels
 from visbench.evaluation import evaluate_davis
+from visbench.evaluation.davis_files import read_label_map
 
 HEIGHT, WIDTH = 48, 64
 VIDEOS = {"train": {"bear": 3, "cows": 2}, "val": {"dogs": 2}, "test-dev": {"ants": 2}}
@@ -122,10 +121,10 @@ def test_the_folder_of_annotations_serves_the_evaluation(davis: Path) -> None:
     (davis / "results").mkdir()
     shutil.copytree(dataset.annotation_folder / "dogs", davis / "results" / "dogs")
     for path in (davis / "results" / "dogs").glob("*.png"):
-        write_labels(path, np.where(read_labels(path, (HEIGHT, WIDTH)) == 1, 1, 0).astype("uint8"))
+        write_labels(path, np.where(read_label_map(path) == 1, 1, 0).astype("uint8"))
     truth = davis / "truth"
     for path in (dataset.annotation_folder / "dogs").glob("*.png"):
-        labels = read_labels(path, (HEIGHT, WIDTH))
+        labels = read_label_map(path)
         write_labels(truth / "dogs" / path.name, np.where(labels == 4, 0, labels).astype("uint8"))
     assert evaluate_davis(truth, davis / "results").metrics["davis"]["J&F-Mean"] == 1
 
@@ -179,18 +178,18 @@ FIRST = "JPEGImages/480p/cows/00000.jpg"
         (
             overwrite(PNG, np.zeros((HEIGHT, WIDTH), np.uint8), "RGB"),
             ValueError,
-            r"cows/00001\.png has colours \(mode 'RGB'\).*palette",
+            r"cows/00001\.png: is a RGB image.*palette",
         ),
         (
             overwrite(PNG, np.zeros((HEIGHT, WIDTH + 1), np.uint8)),
             ValueError,
             r"cows/00001\.png has the size 48x65.*48x64.*same resolution",
         ),
-        (truncate(PNG), ValueError, r"cows/00001\.png is damaged.*fetch it again"),
+        (truncate(PNG), ValueError, r"cows/00001\.png: cannot be read.*damaged"),
         (
             lambda root: (root / FIRST).write_bytes(b"no image"),
             ValueError,
-            r"cows/00000\.jpg is damaged or no image.*fetch it again",
+            r"cows/00000\.jpg is no image that can be read.*fetch it again",
         ),
         (
             lambda root: (root / "ImageSets/2017/train.txt").write_text("\n"),
@@ -208,7 +207,6 @@ def test_defects_are_named_before_work_starts(
 
 
 def test_grey_label_maps_are_read(davis: Path) -> None:
-    labels = labels_of("cows", 1)
-    write_labels(davis / PNG, labels, "L")
-    np.testing.assert_array_equal(read_labels(davis / PNG, (HEIGHT, WIDTH)), labels)
-    assert torch.from_numpy(read_labels(davis / PNG, (HEIGHT, WIDTH)).copy()).max() == 255
+    write_labels(davis / PNG, labels_of("cows", 1), "L")
+    cows = list(DAVISUnsupervised("train", str(davis)).iter_records())[1]
+    assert [track["frames"].tolist() for track in cows["tracks"]] == [[0, 1], [0]]

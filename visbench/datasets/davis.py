@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,13 @@ from pycocotools import mask as mask_utils
 
 from visbench.datasets.layout import describe_folder
 from visbench.datasets.vis_dataset import VISDataset
+from visbench.evaluation.davis_files import read_label_map
 from visbench.registry import DATASETS
 
 CLASSES = ("object",)
 VOID = 255
 """Label of pixels that belong to nobody; neither object nor background."""
 
-_LABEL_MODES = ("P", "L")
 _YEARS = ("2017", "2019")
 
 
@@ -32,9 +31,9 @@ class DAVISUnsupervised(VISDataset):
     Under ``data_root`` are ``ImageSets/2017/{split}.txt`` (``2019`` for the test sets of the
     unsupervised task), one video a line, ``JPEGImages/{resolution}/<video>/<frame>.jpg`` and
     ``Annotations_unsupervised/{resolution}/<video>/<frame>.png`` or, without that folder,
-    ``Annotations/{resolution}/...``, those of the semi-supervised task. Pixels of a PNG are labels: 0 is
-    background, 255 void, others are objects, the same in all frames. Splits whose name starts with
-    ``test`` have no annotations, whatever PNGs there are.
+    ``Annotations/{resolution}/...``, those of the semi-supervised task. Pixels of a PNG are labels:
+    0 is background, 255 void, others are objects, the same in all frames. Splits whose name starts
+    with ``test`` have no annotations, whatever PNGs there are.
 
     The PNGs are turned into YouTube-VIS layout in memory. Videos count from 1 in the order of the
     list, and ``video_name`` is that of the folder.
@@ -122,15 +121,22 @@ def _video(number: int, name: str, folder: Path) -> dict[str, Any]:
             f"no frames {folder / name}/*.jpg of a listed video. There is:\n"
             f"{describe_folder(folder / name)}\nFetch the video, or take it off the list."
         )
-    with _opened(folder / name / frames[0]) as image:
-        width, height = image.size
     return {
         "id": number,
-        "width": width,
-        "height": height,
+        **_size(folder / name / frames[0]),
         "length": len(frames),
         "file_names": [f"{name}/{frame}" for frame in frames],
     }
+
+
+def _size(path: Path) -> dict[str, int]:
+    try:
+        with Image.open(path) as image:
+            return {"width": image.width, "height": image.height}
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(
+            f"{path} is no image that can be read ({error}); fetch it again"
+        ) from error
 
 
 def _masks(video: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
@@ -139,7 +145,7 @@ def _masks(video: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
     _require_all(paths, folder)
     segmentations: dict[int, list[Any]] = {}
     for frame, path in enumerate(paths):
-        labels = read_labels(path, (video["height"], video["width"]))
+        labels = _labels(path, (video["height"], video["width"]))
         for label in np.setdiff1d(labels, (0, VOID)).tolist():
             track = segmentations.setdefault(label, [None] * len(paths))
             track[frame] = mask_utils.encode(np.asfortranarray(labels == label).view(np.uint8))
@@ -155,37 +161,11 @@ def _require_all(paths: Sequence[Path], folder: Path) -> None:
         )
 
 
-def read_labels(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Return the labels of a PNG.
-
-    Args:
-        path: The file.
-        size: ``(height, width)`` that it must have.
-
-    Returns:
-        ``(h, w)`` labels.
-
-    Raises:
-        ValueError: If the file is damaged, has colours in place of labels or another size.
-    """
-    with _opened(path) as image:
-        if image.mode not in _LABEL_MODES:
-            raise ValueError(
-                f"{path} has colours (mode '{image.mode}') where labels are needed; save it as an "
-                "image with a palette (mode 'P'), as the original archive has it"
-            )
-        if image.size != size[::-1]:
-            raise ValueError(
-                f"{path} has the size {image.height}x{image.width}, its video's frames "
-                f"{size[0]}x{size[1]}; take images and annotations of the same resolution"
-            )
-        return np.asarray(image, dtype=np.uint8)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    try:
-        with Image.open(path) as image:
-            yield image
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} is damaged or no image ({error}); fetch it again") from error
+def _labels(path: Path, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    labels = read_label_map(path)
+    if labels.shape != size:
+        raise ValueError(
+            f"{path} has the size {labels.shape[0]}x{labels.shape[1]}, its video's frames "
+            f"{size[0]}x{size[1]}; take images and annotations of the same resolution"
+        )
+    return labels

@@ -35,13 +35,11 @@ class VISDataset(BaseVideoDataset):
     """Videos of any annotation file in YouTube-VIS or OVIS layout, or MMDetection's converted form.
 
     One item is one video; in training with ``items="frames"`` it is one frame with objects, around
-    which the frame sampler builds the clip.
-
-    Classes are those of the file, in the order of their category ids,
-    unless ``metainfo`` names them; ``metainfo["category_ids"]`` has the category id of every
-    label, ``has_annotations`` says whether the file has tracks. Either give ``data_root`` and
-    ``split``, and the usual layouts are tried (:mod:`visbench.datasets.layout`), or ``ann_file``
-    and ``data_prefix`` as in MMDetection.
+    which the frame sampler builds the clip. Classes are those of the file, in the order of their
+    category ids, unless ``metainfo`` names them; ``metainfo["category_ids"]`` has the category id
+    of every label, ``has_annotations`` says whether the file has tracks. Either give ``data_root``
+    and ``split``, and the usual layouts are tried (:mod:`visbench.datasets.layout`), or
+    ``ann_file`` and ``data_prefix`` as in MMDetection.
 
     With a :class:`~visbench.datasets.Draw` as index, everything random in a training sample
     follows from seed and draw number. A clip without usable objects is drawn again by the same

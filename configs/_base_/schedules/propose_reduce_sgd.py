@@ -16,5 +16,3 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=35, norm_type=2),
 )
 param_scheduler = []
-# The prop head has no gradient where no object is in both frames.
-find_unused_parameters = True
