@@ -1,7 +1,7 @@
 # Propose-Reduce: SGD. A config sets learning rate, iterations and batch size. Iterations follow from
-# epochs in which every annotated frame is a query once: 61,845 frames in YouTube-VIS 2019, 90,160 in
-# 2021 (both as MMDetection's logs count them), 4,219 in DAVIS 2017 (arXiv:1704.00675, Table 1), and
-# 3 frames of each of the paper's 80,000 COCO images.
+# epochs in which every annotated frame is a query once: 61,845 frames in YouTube-VIS 2019 and 90,160
+# in 2021 (as in configs/baselines), 4,219 in DAVIS 2017 (arXiv:1704.00675), and 3 frames of each of the
+# 80,000 COCO images of the paper. None of them was counted from the files here.
 _base_ = "../default_runtime.py"
 
 # Where training starts, checkpoints/propose-reduce_*.pth, is written by

@@ -58,7 +58,7 @@ def reduced(config: Any) -> Any:
         detector.backbone = {
             **{key: detector.backbone[key] for key in ("num_stages", "out_indices", "norm_eval")},
             **{key: detector.backbone[key] for key in ("frozen_stages", "norm_cfg", "style")},
-            **{"type": "mmdet.ResNet", "depth": 18, "base_channels": 8, "stem_channels": 8},
+            "type": "mmdet.ResNet", "depth": 18, "base_channels": 8, "stem_channels": 8,
         }
         detector.neck.update(in_channels=[8, 16, 32, 64], out_channels=WIDTH)
         detector.rpn_head.update(in_channels=WIDTH, feat_channels=WIDTH)
