@@ -35,9 +35,10 @@ CLASSES = {
 METRICS = {"DAVISUnsupervised": "davis/J&F-Mean"}
 FULL = {name for name in CONFIGS if not name.endswith("_movingshapes")}
 PAPER_X101 = {
-    "youtubevis2019": "x101_6xb2-26k_youtubevis2019",
-    "davis": "x101_6xb1-4k_davis",
+    "youtubevis2019": "x101_6xb2-5e_youtubevis2019",
+    "davis": "x101_6xb1-5e_davis",
 }
+FRAMES = {"youtubevis2019": 61_845, "youtubevis2021": 90_160, "davis": 4_219}
 WIDTH = 32
 
 
@@ -58,7 +59,10 @@ def reduced(config: Any) -> Any:
         detector.backbone = {
             **{key: detector.backbone[key] for key in ("num_stages", "out_indices", "norm_eval")},
             **{key: detector.backbone[key] for key in ("frozen_stages", "norm_cfg", "style")},
-            "type": "mmdet.ResNet", "depth": 18, "base_channels": 8, "stem_channels": 8,
+            "type": "mmdet.ResNet",
+            "depth": 18,
+            "base_channels": 8,
+            "stem_channels": 8,
         }
         detector.neck.update(in_channels=[8, 16, 32, 64], out_channels=WIDTH)
         detector.rpn_head.update(in_channels=WIDTH, feat_channels=WIDTH)
@@ -148,17 +152,19 @@ def test_config_is_complete_and_consistent(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(FULL))
 def test_name_and_schedule_agree(name: str) -> None:
     config = read(name)
-    found = re.search(r"_(r50|r101|x101)_(\d)xb(\d)-(\d+)k_", name)
+    found = re.search(r"_(r50|r101|x101)_(\d)xb(\d)-(\d)e_", name)
     assert found
-    backbone, gpus, batch_size, thousands = found.groups()
-    assert round(config.train_cfg.max_iters / 1000) == int(thousands)
+    backbone, gpus, batch_size, epochs = found.groups()
     loader = config.train_dataloader
     step = int(gpus) * int(batch_size)
     assert loader.batch_size == int(batch_size)
-    assert loader.sampler.group_size == (1 if loader.dataset.type.endswith("Mixed") else step) or (
-        loader.dataset.type == "visbench.MixedDataset" and loader.sampler.group_size == 1
-    )
+    # Draws of a mixture are its own, in no groups.
+    mixed = loader.dataset.type == "visbench.MixedDataset"
+    assert loader.sampler.group_size == (1 if mixed else step)
     assert config.auto_scale_lr.base_batch_size == step
+    data = re.sub(r"-(coco|holdout)$", "", name.rpartition("_")[2])
+    frames = FRAMES[data] + (240_000 if mixed else 0)
+    assert config.train_cfg.max_iters * step / frames == pytest.approx(int(epochs), rel=0.03)
     kinds = {"r50": ("mmdet.ResNet", 50), "r101": ("mmdet.ResNet", 101)}
     network = config.model.detector.backbone
     assert (network.type, network.depth) == kinds.get(backbone, ("mmdet.ResNeXt", 101))
@@ -174,20 +180,6 @@ def test_name_and_schedule_agree(name: str) -> None:
         assert f"_{backbone}_" in start.name
 
 
-def epochs(name: str, frames: int) -> float:
-    config = read(name)
-    return config.train_cfg.max_iters * config.auto_scale_lr.base_batch_size / frames
-
-
-def test_iterations_follow_from_epochs() -> None:
-    frames = {"youtubevis2019": 61_845, "youtubevis2021": 90_160, "davis": 4_219}
-    for name in sorted(FULL):
-        data = re.sub(r"-(coco|holdout)$", "", name.rpartition("_")[2])
-        size = frames[data] + (240_000 if "-main_" in name else 0)
-        wanted = 5 if "-paper_" in name else 4
-        assert epochs(name, size) == pytest.approx(wanted, rel=0.03), name
-
-
 @pytest.mark.parametrize("data", PAPER_X101)
 @pytest.mark.parametrize("slug", ["1", "2", "4", "6", "8", "all"])
 def test_key_frames_of_the_sweep(data: str, slug: str) -> None:
@@ -200,7 +192,7 @@ def test_key_frames_of_the_sweep(data: str, slug: str) -> None:
 
 
 def test_settings_of_the_released_and_of_the_paper_s_rows() -> None:
-    released = read("propose-reduce_x101_4xb2-31k_youtubevis2019").model
+    released = read("propose-reduce_x101_4xb2-4e_youtubevis2019").model
     paper = read(f"propose-reduce-paper_{PAPER_X101['youtubevis2019']}").model
     assert TASK_UTILS.build(released.key_frames)(36) == [0, 8, 17, 26, 35]
     assert TASK_UTILS.build(paper.key_frames)(36) == [0, 6, 12, 18, 24, 30]
@@ -208,11 +200,11 @@ def test_settings_of_the_released_and_of_the_paper_s_rows() -> None:
     assert released.score.type != paper.score.type
     assert released.detector.rpn_head.type == "visbench.ReferenceRPNHead"
     assert paper.detector.rpn_head.type == "mmdet.RPNHead"
-    davis = read("propose-reduce_r101_4xb2-2k_davis").model
+    davis = read("propose-reduce_r101_4xb2-4e_davis").model
     assert len(TASK_UTILS.build(davis.key_frames)(70)) == 8
     assert (davis.propose.memory_interval, davis.propose.memory_count) == (None, 10)
     assert [reducer.type for reducer in davis.reduce] == ["visbench.SequenceSoftNMS"]
-    paper_davis = read("propose-reduce-paper_r101_6xb2-2k_davis").model
+    paper_davis = read("propose-reduce-paper_r101_6xb2-5e_davis").model
     assert len(TASK_UTILS.build(paper_davis.key_frames)(70)) == 4
 
 
@@ -274,8 +266,8 @@ def smaller(value: Any) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "propose-reduce_r50_4xb5-12k_youtubevis2019",
-        "propose-reduce-paper_r50_6xb5-10k_youtubevis2019",
+        "propose-reduce_r50_4xb5-4e_youtubevis2019",
+        "propose-reduce-paper_r50_6xb5-5e_youtubevis2019",
     ],
 )
 def test_fine_tuning_from_files_to_a_loss(tiny_youtube_vis: Path, name: str) -> None:
@@ -292,7 +284,7 @@ def test_main_training_from_files_to_a_loss(
 ) -> None:
     target = coco.TargetClasses(("disc", "square"), {"person": "disc", "car": "square"})
     monkeypatch.setitem(coco.TARGETS, "youtube_vis_2019", target)
-    config = read("propose-reduce-paper-main_r50_6xb5-40k_youtubevis2019-coco")
+    config = read("propose-reduce-paper-main_r50_6xb5-4e_youtubevis2019-coco")
     mixed = copy.deepcopy(config.train_dataloader.dataset)
     assert mixed.ratios == [1, 4]
     for part, root in zip(mixed.datasets, (tiny_youtube_vis, tiny_coco), strict=True):
@@ -318,11 +310,11 @@ def test_davis_from_files_to_a_loss(tmp_path: Path, tiny_coco: Path) -> None:
         labels[45:60, 50:90] = 2
         cv2.imwrite(str(images / f"{frame:05d}.jpg"), np.repeat(labels[..., None], 3, 2) * 90)
         Image.fromarray(labels, mode="P").save(maps / f"{frame:05d}.png")
-    config = read("propose-reduce_r101_4xb2-2k_davis")
+    config = read("propose-reduce_r101_4xb2-4e_davis")
     dataset = {**config.train_dataloader.dataset, "data_root": str(root)}
     smaller(dataset)
     loss_on(config, dataset, 3)
-    config = read("propose-reduce-paper-main_r101_6xb3-54k_davis-coco")
+    config = read("propose-reduce-paper-main_r101_6xb3-4e_davis-coco")
     mixed = copy.deepcopy(config.train_dataloader.dataset)
     assert mixed.ratios == [1, 57]
     for part, folder in zip(mixed.datasets, (root, tiny_coco), strict=True):

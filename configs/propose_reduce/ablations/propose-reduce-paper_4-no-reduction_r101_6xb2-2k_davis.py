@@ -1,4 +1,0 @@
-# Propose-Reduce, Table 4: no sequence reduction. It acts at test.
-_base_ = "../propose-reduce-paper_r101_6xb2-2k_davis.py"
-
-model = dict(reduce=[])

@@ -1,4 +1,0 @@
-# Propose-Reduce, Table 4: no sequence reduction. It acts at test.
-_base_ = "../propose-reduce-paper_r101_6xb3-17k_youtubevis2019.py"
-
-model = dict(reduce=[])

@@ -1,4 +1,0 @@
-# Propose-Reduce, Table 4: no sequence reduction. It acts at test.
-_base_ = "../propose-reduce-paper_x101_6xb2-26k_youtubevis2019.py"
-
-model = dict(reduce=[])
