@@ -31,11 +31,10 @@ def labels_of(video: str, frame: int) -> np.ndarray:
 
 def write_labels(path: Path, labels: np.ndarray, mode: str = "P") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray(labels, mode="L").convert(mode) if mode != "P" else None
-    if image is None:
-        image = Image.fromarray(labels, mode="P")
+    image = Image.fromarray(labels)
+    if mode == "P":
         image.putpalette(np.random.default_rng(0).integers(0, 256, 768, dtype=np.uint8).tobytes())
-    image.save(path)
+    image.convert(mode).save(path)
 
 
 @pytest.fixture

@@ -309,7 +309,7 @@ def test_davis_from_files_to_a_loss(tmp_path: Path, tiny_coco: Path) -> None:
         labels[10:40, 10 + 5 * frame : 40] = 1
         labels[45:60, 50:90] = 2
         cv2.imwrite(str(images / f"{frame:05d}.jpg"), np.repeat(labels[..., None], 3, 2) * 90)
-        Image.fromarray(labels, mode="P").save(maps / f"{frame:05d}.png")
+        Image.fromarray(labels).save(maps / f"{frame:05d}.png")
     config = read("propose-reduce_r101_4xb2-4e_davis")
     dataset = {**config.train_dataloader.dataset, "data_root": str(root)}
     smaller(dataset)
