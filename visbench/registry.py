@@ -79,6 +79,7 @@ _PARTS = (
     "visbench.datasets.benchmarks",
     "visbench.datasets.imagenet.dataset",
     "visbench.datasets.coco",
+    "visbench.datasets.davis",
     "visbench.datasets.mixed",
     "visbench.datasets.samplers",
     "visbench.datasets.transforms",
@@ -124,6 +125,7 @@ DATASETS = _child(
     "visbench.datasets.benchmarks",
     "visbench.datasets.imagenet.dataset",
     "visbench.datasets.coco",
+    "visbench.datasets.davis",
     "visbench.datasets.mixed",
 )
 DATA_SAMPLERS = _child("data sampler", _P.DATA_SAMPLERS, "visbench.datasets.samplers")

@@ -96,16 +96,30 @@ def test_without_target_everything_is_kept(tiny_coco: Path) -> None:
 def test_every_shared_category_is_known_to_both_sides() -> None:
     from mmdet.datasets import CocoDataset
 
-    assert {key: len(target.names) for key, target in TARGETS.items()} == {
+    videos = {key: target for key, target in TARGETS.items() if key.startswith("youtube_vis")}
+    assert {key: len(target.names) for key, target in videos.items()} == {
         "youtube_vis_2019": 19,
         "youtube_vis_2021": 21,
     }
-    for target in TARGETS.values():
+    for target in videos.values():
         assert set(target.names) <= set(CocoDataset.METAINFO["classes"])
         assert set(target.names.values()) <= set(target.classes)
         assert len(set(target.names.values())) == len(target.names)
         assert len(target.classes) == 40
         assert "mouse" not in target.names
+
+
+def test_davis_takes_every_object_without_its_class(tiny_coco: Path) -> None:
+    from mmdet.datasets import CocoDataset
+
+    dataset = clips(tiny_coco, target="davis")
+    assert dataset.metainfo["classes"] == ("object",)
+    assert dataset.category_ids == [1]
+    everything = clips(tiny_coco, target=None)
+    counts = [len(video["tracks"]) for video in dataset.iter_records()]
+    assert counts == [len(video["tracks"]) for video in everything.iter_records()]
+    assert {track["label"] for video in dataset.iter_records() for track in video["tracks"]} == {0}
+    assert set(TARGETS["davis"].names) == set(CocoDataset.METAINFO["classes"])
 
 
 def test_images_without_shared_objects_are_left_out(tiny_coco: Path) -> None:
@@ -255,7 +269,9 @@ def test_bad_files_are_named(
 
 
 def test_unknown_words_are_refused(tiny_coco: Path) -> None:
-    with pytest.raises(ValueError, match=r"target='ovis' is not one of \['youtube_vis_2019'"):
+    with pytest.raises(
+        ValueError, match=r"target='ovis' is not one of \['davis', 'youtube_vis_2019'"
+    ):
         clips(tiny_coco, target="ovis")
     with pytest.raises(ValueError, match="coco_clip='copies' is not one of"):
         JitterClip([], coco_clip="copies")

@@ -10,7 +10,7 @@ from typing import Any
 import visbench.registry  # noqa: F401  (sets up the operators before mmdet is imported)
 
 # isort: split
-from mmdet.datasets import YouTubeVISDataset
+from mmdet.datasets import CocoDataset, YouTubeVISDataset
 
 from visbench.datasets.annotations import read_json
 from visbench.datasets.vis_dataset import VISDataset
@@ -56,6 +56,8 @@ TARGETS: dict[str, TargetClasses] = {
     "youtube_vis_2021": _youtube_vis(
         "2021", {**_SHARED, "car": "car", "bird": "bird", "frisbee": "flying_disc"}
     ),
+    # Without classes: all 80 become the one of DAVISUnsupervised.
+    "davis": TargetClasses(("object",), dict.fromkeys(CocoDataset.METAINFO["classes"], "object")),
 }
 """Data sets that COCO images can be mixed with."""
 

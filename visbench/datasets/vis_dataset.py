@@ -10,6 +10,8 @@ from typing import Any
 import visbench.registry  # noqa: F401  (sets up the operators before mmdet is imported)
 
 # isort: split
+import numpy as np
+import numpy.typing as npt
 from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets import BaseVideoDataset
 from mmengine.logging import print_log
@@ -17,6 +19,7 @@ from mmengine.logging import print_log
 from visbench.datasets.annotations import read_annotations
 from visbench.datasets.draws import Draw, seeded_generators
 from visbench.datasets.frame_source import FrameSource, VideoItem, per_frame_transforms
+from visbench.datasets.items import ANY_FRAME, ITEMS, frames_with_objects, list_items
 from visbench.datasets.layout import find_annotations, find_frames
 from visbench.datasets.records import frame_records, video_records
 from visbench.datasets.transforms.broadcast import build_transforms
@@ -31,15 +34,19 @@ _SAME_VIDEO_TRIES = 10
 class VISDataset(BaseVideoDataset):
     """Videos of any annotation file in YouTube-VIS or OVIS layout, or MMDetection's converted form.
 
-    One item is one video. Classes are those of the file, in the order of their category ids,
-    unless ``metainfo`` names them; ``metainfo["category_ids"]`` has the category id of every
-    label, ``has_annotations`` says whether the file has tracks. Either give ``data_root`` and
-    ``split``, and the usual layouts are tried (:mod:`visbench.datasets.layout`), or ``ann_file``
-    and ``data_prefix`` as in MMDetection.
+    One item is one video; in training with ``items="frames"`` it is one frame with objects, around
+    which the frame sampler builds the clip. Classes are those of the file, in the order of their
+    category ids, unless ``metainfo`` names them; ``metainfo["category_ids"]`` has the category id
+    of every label, ``has_annotations`` says whether the file has tracks. Either give ``data_root``
+    and ``split``, and the usual layouts are tried (:mod:`visbench.datasets.layout`), or
+    ``ann_file`` and ``data_prefix`` as in MMDetection.
 
     With a :class:`~visbench.datasets.Draw` as index, everything random in a training sample
     follows from seed and draw number. A clip without usable objects is drawn again by the same
     generators; a frame that cannot be read is an error.
+
+    Attributes:
+        pairs: ``(n, 2)`` index of the video and position of the key frame of every item.
 
     Args:
         ann_file: Annotation file, relative to ``data_root`` unless absolute.
@@ -49,6 +56,7 @@ class VISDataset(BaseVideoDataset):
         metainfo: ``dict(classes=...)`` to select and order classes by name.
         filter_cfg: For training: ``filter_empty_gt`` (default True) leaves out videos without
             any object, ``min_size`` (default 32) those with a shorter side below it.
+        items: What an item is in training, a word of :data:`~visbench.datasets.items.ITEMS`.
         clip: Frame sampler, such as ``dict(type="visbench.SampleClip", num_frames=3)``; put in
             front of the pipeline in training, so that configs change it by one field.
         pipeline: Transforms; the per-frame part of it also serves :meth:`get_video`.
@@ -59,7 +67,7 @@ class VISDataset(BaseVideoDataset):
 
     Raises:
         FileNotFoundError: If annotation file or frames are not found, with all paths tried.
-        ValueError: If the file has defects, no video is left or a class is unknown.
+        ValueError: If the file has defects, no video is left, or a class or ``items`` is unknown.
     """
 
     def __init__(
@@ -70,6 +78,7 @@ class VISDataset(BaseVideoDataset):
         data_prefix: dict[str, str] | None = None,
         metainfo: dict[str, Any] | None = None,
         filter_cfg: dict[str, Any] | None = None,
+        items: str = "videos",
         clip: dict[str, Any] | None = None,
         pipeline: Sequence[Any] = (),
         test_mode: bool = False,
@@ -79,6 +88,9 @@ class VISDataset(BaseVideoDataset):
     ) -> None:
         if not ann_file and split is None:
             raise ValueError(f"{type(self).__name__}: give 'split' (with data_root) or 'ann_file'")
+        if items not in ITEMS:
+            raise ValueError(f"{type(self).__name__}: items={items!r} is not one of {list(ITEMS)}")
+        self.items = "videos" if test_mode else items
         self.split = split
         self.look_ahead = look_ahead
         self.has_annotations = False
@@ -97,6 +109,31 @@ class VISDataset(BaseVideoDataset):
             max_refetch=max_refetch,
             **kwargs,
         )
+
+    def full_init(self) -> None:
+        """Read what is needed to give items; see MMEngine's ``BaseDataset``."""
+        if not self._fully_initialized:
+            super().full_init()
+            self._list_items()
+
+    def _list_items(self) -> VISDataset:
+        self.pairs = list_items(self.items, self.iter_records())
+        return self
+
+    def get_subset(self, indices: Any) -> VISDataset:
+        """Return a data set of some of the videos; see MMEngine's ``BaseDataset``."""
+        subset: VISDataset = super().get_subset(indices)
+        return subset._list_items()
+
+    def get_subset_(self, indices: Any) -> None:
+        """Keep some of the videos; see MMEngine's ``BaseDataset``."""
+        super().get_subset_(indices)
+        self._list_items()
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        self.full_init()
+        return len(self.pairs)
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Read the annotation file into compact records, one per video.
@@ -169,7 +206,7 @@ class VISDataset(BaseVideoDataset):
             video
             for video in self.data_list
             if min(video["height"], video["width"]) >= settings.get("min_size", 32)
-            and (not need_objects or _has_objects(video))
+            and (not need_objects or frames_with_objects(video))
         ]
         if not kept:
             raise ValueError(
@@ -193,14 +230,16 @@ class VISDataset(BaseVideoDataset):
         """Return a video in the form that MMDetection's video transforms take.
 
         Args:
-            idx: Index of the video.
+            idx: Index of the item.
 
         Returns:
             Dictionary with ``video_id``, ``video_name``, ``video_length``, ``height``, ``width``,
             ``sample_idx``, ``draw_number`` (None for a plain index) and ``images``, one dictionary
-            per frame.
+            per frame; ``key_frame_id``, a position in ``images``, where items are frames.
         """
-        video = super().get_data_info(int(idx))
+        self.full_init()
+        row, key = self.pairs[int(idx)].tolist()
+        video = super().get_data_info(row)
         images = frame_records(video, self.data_prefix["img_path"])
         keys = ("video_id", "video_name", "height", "width", "sample_idx")
         return {
@@ -208,12 +247,19 @@ class VISDataset(BaseVideoDataset):
             "video_length": len(images),
             "draw_number": getattr(idx, "number", None),
             "images": images,
+            **({} if key == ANY_FRAME else {"key_frame_id": key}),
         }
 
     def iter_records(self) -> Iterator[dict[str, Any]]:
         """Yield the compact record of every video; see :mod:`visbench.datasets.records`."""
-        for index in range(len(self)):
+        for index in range(super().__len__()):
             yield super().get_data_info(index)
+
+    def landscape(self) -> npt.NDArray[np.bool_]:
+        """Return for every item whether its video is wider than high."""
+        self.full_init()
+        wide = [video["width"] > video["height"] for video in self.iter_records()]
+        return np.array(wide, dtype=bool)[self.pairs[:, 0]]
 
     def __getitem__(self, idx: Any) -> dict[str, Any]:
         """Return a training sample, or in test mode a whole video, through the pipeline.
@@ -276,7 +322,3 @@ class VISDataset(BaseVideoDataset):
             info["video_name"],
         )
         return VideoItem(video, source)
-
-
-def _has_objects(video: dict[str, Any]) -> bool:
-    return any(len(track["frames"]) and not track["ignore"] for track in video["tracks"])

@@ -6,7 +6,17 @@ import visbench.registry  # noqa: F401  (sets up the operators before mmdet is i
 # isort: split
 from visbench.datasets.transforms.broadcast import ClipBroadcaster, JitterClip
 from visbench.datasets.transforms.formatting import PackClip
+from visbench.datasets.transforms.guidance import (
+    SampleGuidance,
+    SelectGuidance,
+    guidance_positions,
+)
 from visbench.datasets.transforms.loading import LoadFrame
+from visbench.datasets.transforms.reference import (
+    ReferenceLoadTrackAnnotations,
+    ReferenceRandomFlip,
+    ReferenceResize,
+)
 from visbench.datasets.transforms.sampling import (
     FrameSampler,
     SampleClip,
@@ -21,8 +31,14 @@ __all__ = [
     "JitterClip",
     "LoadFrame",
     "PackClip",
+    "ReferenceLoadTrackAnnotations",
+    "ReferenceRandomFlip",
+    "ReferenceResize",
     "SampleClip",
     "SampleGapClip",
     "SampleGrowingClip",
+    "SampleGuidance",
     "SampleKeyReference",
+    "SelectGuidance",
+    "guidance_positions",
 ]

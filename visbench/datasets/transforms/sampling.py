@@ -46,6 +46,18 @@ class FrameSampler(BaseFrameSample):
             key: Position of the key frame.
         """
 
+    def candidates(self, frames: Sequence[dict[str, Any]], key: int) -> list[int]:
+        """Return the sorted positions that the other frames may be taken from.
+
+        Args:
+            frames: The video's frames with their ``instances``.
+            key: Position of the key frame, which may be among the positions returned.
+        """
+        everything = list(range(len(frames)))
+        if self.annotated != "all":
+            return everything
+        return [position for position in everything if has_objects(frames[position])] or everything
+
     def transform(self, video_infos: dict[str, Any]) -> dict[str, list[Any]]:
         """Choose frames of a video.
 
@@ -56,14 +68,14 @@ class FrameSampler(BaseFrameSample):
         Returns:
             Dictionary of lists over the chosen frames, with ``key_frame_flags``.
         """
-        everything = list(range(len(video_infos["images"])))
-        annotated = [i for i in everything if has_objects(video_infos["images"][i])] or everything
-        keys = everything if self.annotated == "none" else annotated
+        frames = video_infos["images"]
         key = video_infos.get("key_frame_id")
         if key is None:
+            keys = list(range(len(frames)))
+            if self.annotated != "none":
+                keys = [position for position in keys if has_objects(frames[position])] or keys
             key = keys[np.random.randint(len(keys))]
-        others = self.choose(annotated if self.annotated == "all" else everything, key)
-        chosen = self._arrange(key, others)
+        chosen = self._arrange(key, self.choose(self.candidates(frames, key), key))
         results = self.prepare_data(video_infos, [position for position, _ in chosen])
         results["key_frame_flags"] = [is_key for _, is_key in chosen]
         return results

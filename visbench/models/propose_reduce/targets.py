@@ -17,11 +17,15 @@ class PropagationTargets(NamedTuple):
         boxes: ``(O, 4)`` xyxy in the guidance frame.
         labels: ``(O,)`` 0-based labels.
         masks: ``(O, H, W)`` masks in the query frame, 0 or 1.
+        sources: ``(O,)`` rows of the guidance frame's ground truth.
+        targets: ``(O,)`` rows of the query frame's ground truth.
     """
 
     boxes: Tensor
     labels: Tensor
     masks: Tensor
+    sources: Tensor
+    targets: Tensor
 
 
 def propagation_targets(
@@ -48,4 +52,6 @@ def propagation_targets(
         guidance.bboxes[sources],
         guidance.labels[sources],
         masks.to_tensor(torch.float32, guidance.bboxes.device),
+        sources,
+        targets,
     )

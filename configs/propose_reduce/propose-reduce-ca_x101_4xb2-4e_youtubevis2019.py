@@ -1,0 +1,11 @@
+# Propose-Reduce with category-aware reduction, ResNeXt-101 64x4d, YouTube-VIS 2019, as released. It acts
+# at test: test a checkpoint of the config below with this one.
+_base_ = "./propose-reduce_x101_4xb2-4e_youtubevis2019.py"
+
+model = dict(
+    reduce=[
+        dict(type="visbench.SequenceNMS", iou_threshold=0.9, score_threshold=0.05),
+        dict(type="visbench.CategoryAwareReduction", sigma=0.5, score_threshold=0.001),
+    ],
+    score_threshold=0.001,
+)

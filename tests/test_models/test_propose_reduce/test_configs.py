@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every config of Propose-Reduce, full size and ablation, at a size that a test can afford."""
+
+from __future__ import annotations
+
+import copy
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from PIL import Image
+
+from visbench.datasets import Draw, coco
+from visbench.models import VISModel
+from visbench.models.propose_reduce.reduction import reduce_sequences
+from visbench.registry import DATASETS, MODELS, TASK_UTILS
+from visbench.testing.conformance.case import prepared, seed_all, video_of
+from visbench.testing.conformance.scene import Scene, batch
+
+FOLDER = Path(__file__).parents[3] / "configs" / "propose_reduce"
+CONFIGS = {path.stem: path for path in sorted(FOLDER.rglob("*.py"))}
+CLASSES = {
+    "DAVISUnsupervised": 1,
+    "MovingShapesDataset": 8,
+    "YouTubeVIS2019": 40,
+    "YouTubeVIS2021": 40,
+}
+METRICS = {"DAVISUnsupervised": "davis/J&F-Mean"}
+FULL = {name for name in CONFIGS if not name.endswith("_movingshapes")}
+PAPER_X101 = {
+    "youtubevis2019": "x101_6xb2-5e_youtubevis2019",
+    "davis": "x101_6xb1-5e_davis",
+}
+FRAMES = {"youtubevis2019": 61_845, "youtubevis2021": 90_160, "davis": 4_219}
+WIDTH = 32
+
+
+@cache
+def read(name: str) -> Config:
+    return Config.fromfile(CONFIGS[name])
+
+
+def reduced(config: Any) -> Any:
+    """Return a model config with few channels everywhere, no downloads and every box reported."""
+    model = copy.deepcopy(config.model)
+    detector = model.detector
+    detector.test_cfg.rcnn.score_thr = 0.0
+    detector.test_cfg.rcnn.max_per_img = 3
+    detector.train_cfg.rcnn.sampler.num = 16
+    detector.test_cfg.rpn.update(nms_pre=40, max_per_img=20)
+    if detector.backbone.depth >= 50:
+        detector.backbone = {
+            **{key: detector.backbone[key] for key in ("num_stages", "out_indices", "norm_eval")},
+            **{key: detector.backbone[key] for key in ("frozen_stages", "norm_cfg", "style")},
+            "type": "mmdet.ResNet",
+            "depth": 18,
+            "base_channels": 8,
+            "stem_channels": 8,
+        }
+        detector.neck.update(in_channels=[8, 16, 32, 64], out_channels=WIDTH)
+        detector.rpn_head.update(in_channels=WIDTH, feat_channels=WIDTH)
+        heads = detector.roi_head
+        heads.bbox_head.update(in_channels=WIDTH, fc_out_channels=WIDTH)
+        heads.mask_head.update(in_channels=WIDTH, conv_out_channels=WIDTH)
+        heads.bbox_roi_extractor.out_channels = heads.mask_roi_extractor.out_channels = WIDTH
+        sizes = {"channels": WIDTH, "encoder_channels": WIDTH, "key_channels": 8}
+        model.prop_head.update(in_channels=WIDTH, shallow_channels=(8, 16), **sizes)
+    return model
+
+
+def build(config: Any) -> VISModel:
+    seed_all(0)
+    model: VISModel = MODELS.build(reduced(config))
+    model.init_weights()
+    seed_all(1)
+    # Initial weights make the foreground lose in every pixel or in none.
+    torch.nn.init.normal_(model.prop_head.predictor.weight, std=0.5)
+    return model
+
+
+def losses_of(config: Any, model: VISModel) -> dict[str, torch.Tensor]:
+    classes = config.model.detector.roi_head.bbox_head.num_classes
+    data = batch([Scene(0, 2), Scene(1, 2)], [0])
+    for frame in (frame for sample in data["data_samples"] for frame in sample):
+        frame.gt_instances.labels.clamp_(max=classes - 1)
+    losses: dict[str, torch.Tensor] = model(
+        **model.data_preprocessor(data, training=True), mode="loss"
+    )
+    return losses
+
+
+SOUND: set[str] = set()
+"""Reduced models that have been tried: those of several configs are the same."""
+
+
+def trains_and_predicts(name: str) -> None:
+    config = read(name)
+    key = repr(reduced(config))
+    if key in SOUND:
+        return
+    model = build(config)
+    losses = losses_of(config, model)
+    assert float(losses["loss_prop"]) > 0
+    loss, _ = model.parse_losses(losses)
+    assert torch.isfinite(loss)
+    loss.backward()
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    assert any(p.grad is not None and p.grad.any() for p in trained.values())
+    unused = {n for n, p in trained.items() if p.grad is None}
+    assert unused == set(model.parameters_without_gradient(config.model))
+    model.eval()
+    frames = prepared(model, Scene(2, 3))
+    tracks = model.segment(video_of(frames), frames)
+    assert tracks.video.length == 3
+    assert tracks.tracks
+    assert all(np.isfinite(prediction.score) for prediction in tracks.predictions)
+    assert all(track.masks is not None for track in tracks.tracks)
+    SOUND.add(key)
+
+
+# The switches of the ablations act on the same network, so of each kind one is run as a whole.
+@pytest.mark.parametrize(
+    "name",
+    [
+        *sorted(name for name in CONFIGS if CONFIGS[name].parent == FOLDER),
+        *(f"propose-reduce_{slug}_demo_movingshapes" for slug in ("4-no-reduction", "7-kall")),
+        "propose-reduce_5-category-aware_demo_movingshapes",
+    ],
+)
+def test_config_trains_and_predicts(name: str) -> None:
+    trains_and_predicts(name)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config_is_complete_and_consistent(name: str) -> None:
+    config = read(name)
+    dataset = config.val_dataloader.dataset
+    kind = dataset.type.rpartition(".")[2]
+    heads = config.model.detector.roi_head
+    assert heads.bbox_head.num_classes == heads.mask_head.num_classes == CLASSES[kind]
+    assert config.train_cfg.val_interval <= config.train_cfg.max_iters
+    assert config.default_hooks.checkpoint.interval <= config.train_cfg.max_iters
+    assert config.default_hooks.checkpoint.save_best == METRICS.get(kind, "youtube_vis/AP")
+    assert dict(config.val_dataloader) == dict(config.test_dataloader)
+    assert config.val_evaluator == config.test_evaluator
+    for component in (config.model.key_frames, config.model.score, *config.model.reduce):
+        TASK_UTILS.build(component)
+    if name.endswith("-holdout"):
+        assert config.train_dataloader.dataset.split == "train_holdout-train"
+        assert dataset.split == "train_holdout-val"
+
+
+@pytest.mark.parametrize("name", sorted(FULL))
+def test_name_and_schedule_agree(name: str) -> None:
+    config = read(name)
+    found = re.search(r"_(r50|r101|x101)_(\d)xb(\d)-(\d)e_", name)
+    assert found
+    backbone, gpus, batch_size, epochs = found.groups()
+    loader = config.train_dataloader
+    step = int(gpus) * int(batch_size)
+    assert loader.batch_size == int(batch_size)
+    # Draws of a mixture are its own, in no groups.
+    mixed = loader.dataset.type == "visbench.MixedDataset"
+    assert loader.sampler.group_size == (1 if mixed else step)
+    assert config.auto_scale_lr.base_batch_size == step
+    data = re.sub(r"-(coco|holdout)$", "", name.rpartition("_")[2])
+    frames = FRAMES[data] + (240_000 if mixed else 0)
+    assert config.train_cfg.max_iters * step / frames == pytest.approx(int(epochs), rel=0.03)
+    kinds = {"r50": ("mmdet.ResNet", 50), "r101": ("mmdet.ResNet", 101)}
+    network = config.model.detector.backbone
+    assert (network.type, network.depth) == kinds.get(backbone, ("mmdet.ResNeXt", 101))
+    for scheduler in config.param_scheduler:
+        assert all(step < config.train_cfg.max_iters for step in scheduler.get("milestones", []))
+    start = Path(config.load_from)
+    if start.parts[0] == "work_dirs":
+        earlier = read(start.parts[1])
+        assert start.name == f"iter_{earlier.train_cfg.max_iters}.pth"
+        assert earlier.model.detector == config.model.detector
+    else:
+        assert start.name.startswith("propose-reduce_")
+        assert f"_{backbone}_" in start.name
+
+
+@pytest.mark.parametrize("data", PAPER_X101)
+@pytest.mark.parametrize("slug", ["1", "2", "4", "6", "8", "all"])
+def test_key_frames_of_the_sweep(data: str, slug: str) -> None:
+    expected = {"1": [0], "2": [0, 12], "4": [0, 6, 12, 18], "6": [0, 4, 8, 12, 16, 20]}
+    expected |= {"8": [3 * k for k in range(8)], "all": list(range(24))}
+    full = read(f"propose-reduce-paper_7-k{slug}_{PAPER_X101[data]}").model.key_frames
+    assert TASK_UTILS.build(full)(24) == expected[slug]
+    demo = read(f"propose-reduce_7-k{slug}_demo_movingshapes").model.key_frames
+    assert len(TASK_UTILS.build(demo)(24)) == len(expected[slug])
+
+
+def test_settings_of_the_released_and_of_the_paper_s_rows() -> None:
+    released = read("propose-reduce_x101_4xb2-4e_youtubevis2019").model
+    paper = read(f"propose-reduce-paper_{PAPER_X101['youtubevis2019']}").model
+    assert TASK_UTILS.build(released.key_frames)(36) == [0, 8, 17, 26, 35]
+    assert TASK_UTILS.build(paper.key_frames)(36) == [0, 6, 12, 18, 24, 30]
+    assert (released.propose.memory_interval, paper.propose.memory_interval) == (1, 5)
+    assert released.score.type != paper.score.type
+    assert released.detector.rpn_head.type == "visbench.ReferenceRPNHead"
+    assert paper.detector.rpn_head.type == "mmdet.RPNHead"
+    davis = read("propose-reduce_r101_4xb2-4e_davis").model
+    assert len(TASK_UTILS.build(davis.key_frames)(70)) == 8
+    assert (davis.propose.memory_interval, davis.propose.memory_count) == (None, 10)
+    assert [reducer.type for reducer in davis.reduce] == ["visbench.SequenceSoftNMS"]
+    paper_davis = read("propose-reduce-paper_r101_6xb2-5e_davis").model
+    assert len(TASK_UTILS.build(paper_davis.key_frames)(70)) == 4
+
+
+def test_category_aware_rows_differ_in_the_reduction_only() -> None:
+    names = [name for name in CONFIGS if "category-aware" in name or "-ca_" in name]
+    assert len(names) == 5 + 3 + 1
+    for name in names:
+        plain = name.replace("-ca_", "_").replace("_5-category-aware_", "_")
+        plain = "propose_reduce_demo_movingshapes" if name.endswith("_movingshapes") else plain
+        ours, theirs = read(name).to_dict(), read(plain).to_dict()
+        switches = ("reduce", "score_threshold", "max_predictions")
+        for config in (ours, theirs):
+            for key in switches:
+                config["model"].pop(key, None)
+        assert ours == theirs
+        reducers = [TASK_UTILS.build(reducer) for reducer in read(name).model.reduce]
+        assert len(reducers) == 2
+
+
+def test_without_reduction_every_proposal_stays() -> None:
+    for name in (name for name in CONFIGS if "_4-no-reduction_" in name):
+        reducers = [TASK_UTILS.build(reducer) for reducer in read(name).model.reduce]
+
+        class Same:
+            def __len__(self) -> int:
+                return 3
+
+        scores = np.full((3, 2), 0.5)
+        assert reduce_sequences(reducers, Same(), scores).kept.tolist() == [0, 1, 2]
+
+
+def loss_on(config: Any, dataset: Any, count: int, model: VISModel | None = None) -> None:
+    """Draw samples of a training set and compute the loss of the first two."""
+    built = DATASETS.build(dataset)
+    model = model or build(config)
+    for number in range(count):
+        sample = built[Draw(number % len(built), number, 0)]
+        assert len(sample["inputs"]) == 2
+        assert sample["data_samples"].metainfo["key_frames_inds"] == [0]
+        assert len(sample["data_samples"][0].gt_instances)
+        if number < 2:
+            data = model.data_preprocessor(pseudo_collate([sample]), training=True)
+            loss, _ = model.parse_losses(model(**data, mode="loss"))
+            assert torch.isfinite(loss)
+
+
+def smaller(value: Any) -> None:
+    """Let the pipelines of a data set's config make small images."""
+    if isinstance(value, dict):
+        if value.get("type", "").endswith("Resize"):
+            value["scale"] = (96, 64)
+        for item in value.values():
+            smaller(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            smaller(item)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "propose-reduce_r50_4xb5-4e_youtubevis2019",
+        "propose-reduce-paper_r50_6xb5-5e_youtubevis2019",
+    ],
+)
+def test_fine_tuning_from_files_to_a_loss(tiny_youtube_vis: Path, name: str) -> None:
+    config = read(name)
+    dataset = copy.deepcopy(config.train_dataloader.dataset)
+    dataset.data_root = str(tiny_youtube_vis)
+    smaller(dataset)
+    assert len(DATASETS.build(dataset)) == 14
+    loss_on(config, dataset, 6)
+
+
+def test_main_training_from_files_to_a_loss(
+    tiny_youtube_vis: Path, tiny_coco: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = coco.TargetClasses(("disc", "square"), {"person": "disc", "car": "square"})
+    monkeypatch.setitem(coco.TARGETS, "youtube_vis_2019", target)
+    config = read("propose-reduce-paper-main_r50_6xb5-4e_youtubevis2019-coco")
+    mixed = copy.deepcopy(config.train_dataloader.dataset)
+    assert mixed.ratios == [1, 4]
+    for part, root in zip(mixed.datasets, (tiny_youtube_vis, tiny_coco), strict=True):
+        part.data_root = str(root)
+    smaller(mixed)
+    loss_on(config, mixed, 5)
+    parts = [type(part).__name__ for part in DATASETS.build(mixed).datasets]
+    assert parts == ["YouTubeVIS2019", "CocoClips"]
+
+
+def test_davis_from_files_to_a_loss(tmp_path: Path, tiny_coco: Path) -> None:
+    root = tmp_path / "DAVIS"
+    (root / "ImageSets" / "2017").mkdir(parents=True)
+    (root / "ImageSets" / "2017" / "train.txt").write_text("bear\n")
+    images, maps = (
+        root / kind / "480p" / "bear" for kind in ("JPEGImages", "Annotations_unsupervised")
+    )
+    images.mkdir(parents=True)
+    maps.mkdir(parents=True)
+    for frame in range(3):
+        labels = np.zeros((64, 96), dtype=np.uint8)
+        labels[10:40, 10 + 5 * frame : 40] = 1
+        labels[45:60, 50:90] = 2
+        cv2.imwrite(str(images / f"{frame:05d}.jpg"), np.repeat(labels[..., None], 3, 2) * 90)
+        Image.fromarray(labels).save(maps / f"{frame:05d}.png")
+    config = read("propose-reduce_r101_4xb2-4e_davis")
+    dataset = {**config.train_dataloader.dataset, "data_root": str(root)}
+    smaller(dataset)
+    loss_on(config, dataset, 3)
+    config = read("propose-reduce-paper-main_r101_6xb3-4e_davis-coco")
+    mixed = copy.deepcopy(config.train_dataloader.dataset)
+    assert mixed.ratios == [1, 57]
+    for part, folder in zip(mixed.datasets, (root, tiny_coco), strict=True):
+        part.data_root = str(folder)
+    mixed.ratios = [1, 1]
+    smaller(mixed)
+    loss_on(config, mixed, 4)
