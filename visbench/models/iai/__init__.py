@@ -3,6 +3,7 @@
 
 from visbench.models.iai.condinst import IAICondInst
 from visbench.models.iai.identification import ConvIdentityBranch, FCIdentityBranch, IdentityBank
+from visbench.models.iai.mask_rcnn import IAIMaskRCNN
 from visbench.models.iai.segmenter import Detections, IdentitySegmenter
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Detections",
     "FCIdentityBranch",
     "IAICondInst",
+    "IAIMaskRCNN",
     "IdentityBank",
     "IdentitySegmenter",
 ]

@@ -17,7 +17,7 @@ from visbench.models.iai.condinst_head import (
     DenseTargets,
     IdentityCondInstHead,
 )
-from visbench.models.iai.segmenter import Detections, IdentitySegmenter
+from visbench.models.iai.segmenter import Detections, IdentitySegmenter, read_test_cfg
 from visbench.models.layers import DynamicMaskHead
 from visbench.models.layers.dynamic_masks import mask_probabilities, upsample_logits
 from visbench.ops.nms import nms
@@ -146,10 +146,10 @@ class IAICondInst(IdentitySegmenter):
         batch_gt_instances: Sequence[InstanceData],
     ) -> Tensor:
         image, point = targets.positive
-        logits = self.mask_logits(predictions, mask_features, image, point)
         if len(point) == 0:
             # Distributed training wants every parameter in the graph of every process.
-            return (mask_features.sum() + logits.sum()) * 0
+            return (mask_features.sum() + predictions.parameters.sum()) * 0
+        logits = self.mask_logits(predictions, mask_features, image, point)
         first, step = self.target_stride // 2, self.target_stride
         masks = [
             instances.masks.to_tensor(torch.bool, logits.device)[:, first::step, first::step]
@@ -239,18 +239,3 @@ class IAICondInst(IdentitySegmenter):
             start += len(quality)
         point = torch.cat(chosen)
         return point[probability[point] > self.test_cfg["cls_score_thr"]]
-
-
-def read_test_cfg(defaults: dict[str, Any], changes: dict | None) -> dict[str, Any]:
-    """Return the defaults with changes.
-
-    Raises:
-        ValueError: If a change is of an unknown field.
-    """
-    unknown = sorted(set(changes or {}) - set(defaults))
-    if unknown:
-        raise ValueError(
-            f"segmenter.test_cfg has no field {', '.join(unknown)}; it has "
-            f"{', '.join(sorted(defaults))}"
-        )
-    return {**defaults, **(changes or {})}
