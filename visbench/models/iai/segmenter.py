@@ -146,3 +146,18 @@ class IdentitySegmenter(BaseModule):
         Returns:
             At most as many detections as the segmenter's own limit, of all classes together.
         """
+
+
+def read_test_cfg(defaults: dict[str, Any], changes: dict | None) -> dict[str, Any]:
+    """Return the defaults with changes.
+
+    Raises:
+        ValueError: If a change is of an unknown field.
+    """
+    unknown = sorted(set(changes or {}) - set(defaults))
+    if unknown:
+        raise ValueError(
+            f"segmenter.test_cfg has no field {', '.join(unknown)}; it has "
+            f"{', '.join(sorted(defaults))}"
+        )
+    return {**defaults, **(changes or {})}
