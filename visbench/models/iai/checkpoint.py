@@ -36,3 +36,26 @@ ASSOCIATION_RULES: list[Rule] = [
     (r"block\.output_norm\.(.+)", r"lstt.LSTT.decoder_norms.0.\1"),
 ]
 """The association module's names and those of the reference implementation."""
+
+REFERENCE_RULES: list[Rule] = [
+    (r"((?:backbone|neck)\..+)", r"\1"),
+    *[(r"association\." + ours, theirs) for ours, theirs in ASSOCIATION_RULES],
+    (r"segmenter\.head\.id_branch\.tower\.(.+)", r"bbox_head.id_convs.\1"),
+    (r"segmenter\.head\.id_branch\.predictor\.(.+)", r"bbox_head.conv_id.\1"),
+    (
+        r"segmenter\.mask_features\.convs_all_levels\.(\d+)\.conv\d+\.conv\.(.+)",
+        r"bbox_head.mask_refine.\1.0.\2",
+    ),
+    (
+        r"segmenter\.mask_features\.convs_all_levels\.(\d+)\.conv\d+\.bn\.(.+)",
+        r"bbox_head.mask_refine.\1.1.\2",
+    ),
+    (
+        r"segmenter\.mask_features\.conv_branch\.(\d+)\.conv\.(.+)",
+        r"bbox_head.mask_head.\1.0.\2",
+    ),
+    (r"segmenter\.mask_features\.conv_branch\.(\d+)\.bn\.(.+)", r"bbox_head.mask_head.\1.1.\2"),
+    (r"segmenter\.mask_features\.conv_pred\.(.+)", r"bbox_head.mask_head.4.\1"),
+    (r"segmenter\.head\.(.+)", r"bbox_head.\1"),
+]
+"""The whole model's names, on CondInst, and those of the reference implementation."""
