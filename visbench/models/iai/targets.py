@@ -25,7 +25,7 @@ class TimeStep(NamedTuple):
         instances: B frames of ``bboxes``, ``labels``, ``masks`` and ``id_targets``.
         metas: B dictionaries of MMDetection's metainfo.
         label_maps: ``(B, H, W)`` id of every pixel, N for background.
-        new: Whether an object appears here that was not in the first frame nor in any later one.
+        new: Whether an object of a clip is seen here for the first time.
     """
 
     instances: list[InstanceData]
