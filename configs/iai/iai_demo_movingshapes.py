@@ -45,13 +45,15 @@ model = dict(
     ),
     segmenter=dict(
         num_classes=num_classes,
+        # Stride 4 is for masks; there the head would cost four times the rest of the model.
+        head_start_level=1,
         head=dict(
             in_channels=channels,
             feat_channels=channels,
             stacked_convs=2,
-            strides=[4, 8, 16],
+            strides=[8, 16],
             # Objects are 20 to 50 pixels wide.
-            regress_ranges=((-1, 16), (16, 28), (28, 1e8)),
+            regress_ranges=((-1, 20), (20, 1e8)),
             norm_cfg=_norm,
         ),
         mask_features=dict(

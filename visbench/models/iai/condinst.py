@@ -45,6 +45,8 @@ class IAICondInst(IdentitySegmenter):
         id_branch: Arguments of the id branch (number of convolutions, loss).
         mask_head: ``channels`` and ``num_layers`` of the dynamic mask head.
         loss_mask: Config of the mask loss, averaged over the locations of objects.
+        head_start_level: First level of the neck on which objects are found; masks may take finer
+            ones.
         size_of_interest: Relative coordinates are divided by this many strides of the location.
         test_cfg: Changes to the values of :attr:`TEST`.
         identification: Whether there is an id branch.
@@ -77,6 +79,7 @@ class IAICondInst(IdentitySegmenter):
         id_branch: dict | None = None,
         mask_head: dict | None = None,
         loss_mask: dict | None = None,
+        head_start_level: int = 0,
         size_of_interest: int = 8,
         test_cfg: dict | None = None,
         identification: bool = True,
@@ -97,6 +100,7 @@ class IAICondInst(IdentitySegmenter):
             **head,
         )
         self.loss_mask: nn.Module = MODELS.build(loss_mask or DICE_LOSS)
+        self.head_start_level = head_start_level
         self.size_of_interest = size_of_interest
         self.test_cfg = read_test_cfg(self.TEST, test_cfg)
 
@@ -107,7 +111,7 @@ class IAICondInst(IdentitySegmenter):
 
     def forward(self, features: tuple[Tensor, ...]) -> tuple[DensePredictions, Tensor]:
         """Return the predictions of all locations and the mask features ``(B, C, h, w)``."""
-        return self.head(features), self.mask_features(features)
+        return self.head(features[self.head_start_level :]), self.mask_features(features)
 
     def loss(
         self,
