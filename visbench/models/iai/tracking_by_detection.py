@@ -175,9 +175,7 @@ class IAITrackingByDetection(OnlineVISModel[DetectionTracks]):
             labels=labels[kept],
             scores=scores[kept],
             boxes=boxes_to_original(found.boxes, frame.scale_factor),
-            masks=encode_masks(
-                found.masks_at_original_size(frame.valid_size, frame.original_size)
-            ),
+            masks=encode_masks(found.masks_at_original_size(frame.valid_size, frame.original_size)),
         )
         state.recorder.add(frame.index, instances)
         return instances
