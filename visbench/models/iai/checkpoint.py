@@ -41,7 +41,7 @@ ASSOCIATION_RULES: list[Rule] = [
 
 _BACKBONE: Rule = (r"((?:backbone|neck)\..+)", r"\1")
 
-RELEASED_RULES: list[Rule] = [
+REFERENCE_RULES: list[Rule] = [
     _BACKBONE,
     *((rf"association\.{pattern}", template) for pattern, template in ASSOCIATION_RULES),
     (r"segmenter\.head\.id_branch\.tower\.(.+)", r"bbox_head.id_convs.\1"),
@@ -65,7 +65,7 @@ RELEASED_RULES: list[Rule] = [
     ),
     (r"segmenter\.mask_features\.conv_pred\.(.+)", r"bbox_head.mask_head.4.\1"),
 ]
-"""All names of IAI on CondInst and those of the reference implementation's checkpoints."""
+"""The whole model's names, on CondInst, and those of the reference implementation."""
 
 CONDINST_RULES: list[Rule] = [
     _BACKBONE,
@@ -96,7 +96,7 @@ def from_released(source: SourceWeights, model: nn.Module) -> dict[str, Tensor]:
         source: Weights of the reference implementation.
         model: IAI on CondInst.
     """
-    return source.take(model, RELEASED_RULES, if_it_fits=[*CLASS_LAYERS, *ID_LAYERS])
+    return source.take(model, REFERENCE_RULES, if_it_fits=[*CLASS_LAYERS, *ID_LAYERS])
 
 
 @register_converter("IAI", "iai")

@@ -15,6 +15,7 @@ from torch import Tensor
 from visbench.models.base import OnlineVISModel
 from visbench.models.iai.association import (
     NO_ID,
+    Flags,
     FrameIdentities,
     class_vectors,
     identify,
@@ -265,12 +266,8 @@ class IAI(OnlineVISModel[IAIState]):
             identities: Their ids.
             frame: The prepared frame.
         """
-        visible = detections.select(
-            torch.from_numpy(identities.visible).to(detections.boxes.device)
-        )
+        visible, masks = self.painted(detections, identities, frame)
         ids = identities.ids[identities.visible]
-        masks = visible.masks_at_original_size(frame.valid_size, frame.original_size)
-        owners, _ = paint(masks.cpu().numpy())
         rows = np.flatnonzero((ids != NO_ID) & (ids < identities.num_known))
         scores, labels = visible.class_scores.float().max(dim=1)
         boxes = boxes_to_original(visible.boxes.float(), frame.scale_factor)
@@ -280,8 +277,27 @@ class IAI(OnlineVISModel[IAIState]):
             labels=labels[chosen],
             scores=scores[chosen],
             boxes=boxes[chosen],
-            masks=encode_masks(owners == rows[:, None, None]),
+            masks=encode_masks(masks[rows]),
         )
+
+    def painted(
+        self, detections: Detections, identities: FrameIdentities, frame: Frame
+    ) -> tuple[Detections, Flags]:
+        """Return the visible detections and their masks at original size, painted anew.
+
+        Args:
+            detections: Of the frame.
+            identities: Their ids.
+            frame: The prepared frame.
+
+        Returns:
+            m detections and masks ``(m, *original_size)`` without a pixel in common.
+        """
+        keep = torch.from_numpy(identities.visible).to(detections.boxes.device)
+        visible = detections.select(keep)
+        masks = visible.masks_at_original_size(frame.valid_size, frame.original_size)
+        owners, _ = paint(masks.cpu().numpy())
+        return visible, owners == np.arange(len(visible))[:, None, None]
 
     def finish(self, state: IAIState) -> VideoTracks:
         """Report the best pairs of track and class by the mean over all frames of the video.

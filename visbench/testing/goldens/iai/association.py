@@ -3,40 +3,21 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from visbench.models.conversion import Rule, SourceWeights
 from visbench.models.iai.association_module import AssociationModule
 from visbench.models.iai.checkpoint import ASSOCIATION_RULES
 from visbench.models.iai.identification import id_mask_of
 from visbench.testing.golden_parts import GoldenPart
+from visbench.testing.goldens.iai.model import build_model, fill
+from visbench.testing.goldens.iai.reference import CHANNELS, seeded
 from visbench.testing.parity import EXACT, GoldenCase, Tolerance
-from visbench.testing.seeded_weights import fill_state_dict, seeded_input
 
-CHANNELS = 256
 STRIDE = 32
 CLOSE = Tolerance(1e-4, 1e-4)
-
-
-def fill(module: nn.Module, rules: list[Rule]) -> None:
-    """Give a module the weights that are seeded by the reference's names.
-
-    Args:
-        module: Ours.
-        rules: Our names and the reference's.
-    """
-    theirs = {}
-    for name, like in module.state_dict().items():
-        matches = (re.fullmatch(pattern, name) for pattern, _ in rules)
-        found = next((i for i, match in enumerate(matches) if match), None)
-        if found is not None:
-            theirs[re.sub(rules[found][0], rules[found][1], name)] = like
-    weights = SourceWeights(fill_state_dict(theirs), "seeded weights").take(module, rules)
-    module.load_state_dict(weights)
 
 
 def _module(golden: GoldenCase) -> AssociationModule:
@@ -50,10 +31,6 @@ def _module(golden: GoldenCase) -> AssociationModule:
     )
     fill(module, ASSOCIATION_RULES)
     return module.eval()
-
-
-def _seeded(golden: GoldenCase, name: str, shape: Any, low: float = -2, high: float = 2) -> Tensor:
-    return seeded_input(golden.meta.get("input_prefix", "") + name, shape, low, high)
 
 
 def _size(golden: GoldenCase) -> tuple[int, int]:
@@ -73,7 +50,7 @@ def _association_block(golden: GoldenCase) -> dict[str, Any]:
     new_after = golden.setting("new_after_frames")
     outputs, held = [], []
     for index, label_map in enumerate(torch.from_numpy(golden["id_label_maps"])):
-        encoded = _seeded(golden, f"association/enc{index}", shape)
+        encoded = seeded(golden, f"association/enc{index}", shape)
         associated, frame = module.associate(encoded, memory)
         module.write(frame, label_map, memory, index in new_after)
         outputs.append(_tokens(associated).transpose(0, 1))
@@ -87,7 +64,7 @@ def _local_attention(golden: GoldenCase) -> dict[str, Any]:
     assert attention is not None
     size = _size(golden)
     query, key, value = (
-        _tokens(_seeded(golden, f"local_attention/{name}", (1, CHANNELS, *size))) for name in "qkv"
+        _tokens(seeded(golden, f"local_attention/{name}", (1, CHANNELS, *size))) for name in "qkv"
     )
     return {
         "out": attention(query, key, value, size)[0],
@@ -100,7 +77,7 @@ def _ffn_activation(golden: GoldenCase) -> dict[str, Any]:
     activation = _module(golden).block.feed_forward.activation
     size = _size(golden)
     shape = (size[0] * size[1], 1, activation.conv.in_channels)
-    tokens = _seeded(golden, "ffn_activation/x", shape).transpose(0, 1)
+    tokens = seeded(golden, "ffn_activation/x", shape).transpose(0, 1)
     return {"out": activation(tokens, size)[0]}
 
 
@@ -118,12 +95,45 @@ def _id_embedding(golden: GoldenCase) -> dict[str, Any]:
     return {
         "emb": embedded,
         "emb_zero": bank.blank(embedded.shape[2:]),
-        "emb_soft": bank(_seeded(golden, "id_embedding/soft", soft, 0, 1)),
+        "emb_soft": bank(seeded(golden, "id_embedding/soft", soft, 0, 1)),
+    }
+
+
+@torch.no_grad()
+def _clip_memory(golden: GoldenCase) -> dict[str, Any]:
+    model = build_model(golden)
+    fill(model)
+    length = int(golden.setting("num_frames"))
+    images = seeded(golden, "clip_memory/img", (length, 3, *golden.setting("image_hw")))
+    association, memory = model.association, model.new_memory()
+    assert association is not None
+    results: dict[str, Any] = {"assoc": [], "id": [], "global_frames_after": [], "local_v": []}
+    classes = []
+    for index, image in enumerate(images):
+        levels = model.backbone(image[None])
+        associated, _ = association.associate(association.encoder_projector(levels[-1]), memory)
+        features, frame = model.pyramid(levels, memory)
+        predictions, _ = model.segmenter(features)
+        label_map = torch.from_numpy(golden["id_label_maps"][index])[None]
+        model.remember(frame, label_map, memory, bool(golden["new_flags"][index]))
+        assert memory.local_value is not None
+        results["assoc"].append(associated[0])
+        results["id"].append(predictions.id_logits[0])
+        results["global_frames_after"].append(torch.tensor(memory.num_global))
+        results["local_v"].append(memory.local_value[0].T.unflatten(1, associated.shape[2:]))
+        classes.append(predictions.class_logits[0])
+    assert memory.global_key is not None and memory.global_value is not None
+    return {
+        **{name: torch.stack(values) for name, values in results.items()},
+        "cls_frames_1_2": torch.stack(classes[1:3]),
+        "global_k": memory.global_key[0],
+        "global_v": memory.global_value[0],
     }
 
 
 PART = GoldenPart(
     inputs={
+        "clip_memory": ("id_label_maps", "new_flags"),
         "association_block": ("id_label_maps",),
         "local_attention": (),
         "ffn_activation": (),
@@ -131,6 +141,7 @@ PART = GoldenPart(
         "id_embedding": ("id_label_maps",),
     },
     tolerances={
+        "clip_memory": {"global_frames_after": EXACT, "*": CLOSE},
         "association_block": {"global_frames_after": EXACT, "*": CLOSE},
         "local_attention": {"*": CLOSE},
         "ffn_activation": {"*": CLOSE},
@@ -138,6 +149,7 @@ PART = GoldenPart(
         "id_embedding": {"*": CLOSE},
     },
     computes={
+        "clip_memory": _clip_memory,
         "association_block": _association_block,
         "local_attention": _local_attention,
         "ffn_activation": _ffn_activation,
