@@ -47,9 +47,7 @@ model = dict(
                 type="mmdet.FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0
             ),
             loss_bbox=dict(type="mmdet.GIoULoss", loss_weight=1.0),
-            loss_centerness=dict(
-                type="mmdet.CrossEntropyLoss", use_sigmoid=True, loss_weight=1.0
-            ),
+            loss_centerness=dict(type="mmdet.CrossEntropyLoss", use_sigmoid=True, loss_weight=1.0),
         ),
         id_branch=dict(num_convs=2),
         mask_features=dict(

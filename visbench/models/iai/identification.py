@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
@@ -125,8 +126,13 @@ class ConvIdentityBranch(IdentityBranch):
         return logits
 
     def init_weights(self) -> None:
-        """Initialise all convolutions from N(0, 0.01)."""
+        """Initialise all convolutions from N(0, 0.01); background starts at 0.99 with softmax.
+
+        Nearly all locations are background, and their losses are not averaged.
+        """
         super().init_weights()
+        if not self.sigmoid:
+            nn.init.constant_(self.predictor.bias[self.num_ids], math.log(99 * self.num_ids))
         for layer in self.tower:
             normal_init(layer.conv, std=0.01)
 

@@ -94,7 +94,9 @@ class IAITrackingByDetection(OnlineVISModel[DetectionTracks]):
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)
-        self.segmenter: IdentitySegmenter = MODELS.build({**segmenter, "identification": False})
+        self.segmenter: IdentitySegmenter = MODELS.build(
+            {**segmenter, "num_ids": 0, "identification": False}
+        )
         self.track_head = MODELS.build(ConfigDict(track_head))
         self.association = TrackAssociation(**(association or {}))
         self.box_noise = box_noise

@@ -3,17 +3,28 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
+from visbench.models.iai.detector import IAI
 from visbench.models.iai.segmenter import Detections
+from visbench.models.iai.targets import clip_targets
 from visbench.models.layers import DynamicMaskHead
 from visbench.models.layers.dynamic_masks import mask_probabilities, upsample_logits
 from visbench.testing.golden_parts import GoldenPart
+from visbench.testing.goldens.iai.model import (
+    BACKBONE_CHANNELS,
+    build_model,
+    clip_samples,
+    fill,
+    reference_name,
+)
 from visbench.testing.goldens.iai.reference import (
+    CHANNELS,
     STRIDES,
     build_segmenter,
     ground_truth,
@@ -24,6 +35,7 @@ from visbench.testing.parity import EXACT, Comparison, GoldenCase, Tolerance
 Results = dict[str, Any]
 
 CLOSE = Tolerance(1e-4, 1e-4)
+SPATIAL = Tolerance(1e-3, 1e-4)
 SIZE_OF_INTEREST = 8
 WRONG_PIXELS = 2
 """So many pixels of a mask may differ."""
@@ -139,13 +151,103 @@ def _head_losses(golden: GoldenCase) -> Results:
     return results
 
 
+@torch.no_grad()
+def _first_frame(golden: GoldenCase) -> Results:
+    model = build_model(golden)
+    fill(model)
+    image = seeded(golden, "first_frame/img", (1, 3, *golden.setting("image_hw")))
+    _, c3, c4, c5 = levels = model.backbone(image)
+    fused, _ = model.association.read(c5, model.new_memory())
+    pyramid, _ = model.pyramid(levels, model.new_memory())
+    predictions, mask_features = model.segmenter(pyramid)
+    channels = golden["enc"].shape[1]
+    return {
+        "c5": c5,
+        "c3_mean": c3.mean(dim=(2, 3)),
+        "c4_mean": c4.mean(dim=(2, 3)),
+        "enc": fused[:, :channels],
+        "assoc": fused[:, channels : 2 * channels],
+        "fused_sum": fused.sum(dim=(2, 3)),
+        "p3": pyramid[0][:, : golden["p3"].shape[1]],
+        **{f"p{level}": pyramid[level - 3] for level in (5, 6, 7)},
+        "cls": predictions.class_logits[0],
+        "id": predictions.id_logits[0],
+        "bbox": predictions.distances[0],
+        "centerness": predictions.centerness[0, :, None],
+        "controller": predictions.parameters[0],
+        "mask_feat": mask_features,
+    }
+
+
+def _train_losses(golden: GoldenCase) -> Results:
+    results: Results = {}
+    for mode in ("eval", "train"):
+        model = build_model(
+            golden,
+            association={
+                "in_channels": BACKBONE_CHANNELS[-1],
+                "stride": 32,
+                "channels": CHANNELS,
+                "block": {"drop_path": 0.0},
+            },
+        )
+        fill(model)
+        model.train(mode == "train")
+        for name, value in _training_pass(golden, model).items():
+            results[f"{name}_{mode}"] = value
+    state = {reference_name(name): value for name, value in model.state_dict().items()}
+    norm = "bbox_head.mask_refine.0.1."
+    results["bn_running_mean_after"] = state[norm + "running_mean"]
+    results["bn_num_batches_after"] = state[norm + "num_batches_tracked"]
+    return results
+
+
+def _training_pass(golden: GoldenCase, model: IAI) -> Results:
+    clips, frames = (int(golden.setting(name)) for name in ("num_clips", "num_frames"))
+    size = (clips * frames, 3, *golden.setting("image_hw"))
+    images = seeded(golden, "train_losses/img", size).unflatten(0, (frames, clips)).transpose(0, 1)
+    samples = clip_samples(golden)
+    losses = model(images, samples, mode="loss")
+    total, _ = model.parse_losses(losses)
+    total.backward()
+    gradients = {
+        reference_name(name): parameter.grad
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
+    names = golden["loss_names"].tolist()
+    model_again = copy.deepcopy(model)
+    targets = clip_targets(samples, model.num_ids, images.device, model.overflow, model.padding_id)
+    with torch.no_grad():
+        steps = model_again.step_losses(images, targets)
+    return {
+        "losses": torch.stack([losses[name] for name in names]),
+        "losses_per_step": torch.stack([torch.stack([step[n] for n in names]) for step in steps]),
+        "total": total,
+        "grad_norms": torch.stack([gradients[key].norm() for key in golden["grad_keys"].tolist()]),
+        "grad_conv_id_bias": gradients["bbox_head.conv_id.bias"],
+    }
+
+
 PART = GoldenPart(
     inputs={
+        "first_frame": [],
+        "train_losses": ["gt_*", "loss_names", "grad_keys"],
         "dynamic_mask": ["points", "strides", "img_hw", "ori_hw", "min_margin"],
         "assign_targets": ["gt_*"],
         "head_losses": ["gt_*", "id_targets", "loss_names"],
     },
     tolerances={
+        # Sums over the map and distances in pixels have an absolute tolerance of their own.
+        "first_frame": {"fused_sum": SPATIAL, "bbox": SPATIAL, "*": CLOSE},
+        "train_losses": {
+            "losses*": Tolerance(rtol=1e-4),
+            "total*": Tolerance(rtol=1e-4),
+            "grad_norms*": Tolerance(rtol=1e-3),
+            "grad_conv_id_bias*": Tolerance(1e-4, 1e-3),
+            "bn_running_mean_after": CLOSE,
+            "bn_num_batches_after": EXACT,
+        },
         "dynamic_mask": {"mask_*": EXACT, "*": CLOSE},
         "assign_targets": {
             "bbox_targets_pos_*": Tolerance(1e-3),
@@ -155,6 +257,8 @@ PART = GoldenPart(
         "head_losses": {"*": Tolerance(rtol=1e-4)},
     },
     computes={
+        "first_frame": _first_frame,
+        "train_losses": _train_losses,
         "dynamic_mask": _dynamic_mask,
         "assign_targets": _assign_targets,
         "head_losses": _head_losses,

@@ -82,13 +82,25 @@ def fill(module: nn.Module, rules: Sequence[Rule] = REFERENCE_RULES) -> None:
     """
     theirs = {}
     for name, like in module.state_dict().items():
-        for pattern, template in rules:
-            match = re.fullmatch(pattern, name)
-            if match:
-                theirs[match.expand(template)] = like
-                break
+        reference = reference_name(name, rules)
+        if reference is not None:
+            theirs[reference] = like
     weights = SourceWeights(fill_state_dict(theirs), "seeded weights").take(module, rules)
     module.load_state_dict(weights)
+
+
+def reference_name(name: str, rules: Sequence[Rule] = REFERENCE_RULES) -> str | None:
+    """Return what the reference calls a weight of ours; None for one that it has not.
+
+    Args:
+        name: Our name.
+        rules: Our names and the reference's.
+    """
+    for pattern, template in rules:
+        match = re.fullmatch(pattern, name)
+        if match:
+            return match.expand(template)
+    return None
 
 
 def clip_samples(golden: GoldenCase) -> list[TrackDataSample]:
