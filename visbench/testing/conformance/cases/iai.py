@@ -68,12 +68,13 @@ MODEL: dict[str, Any] = {
     "segmenter": {
         "type": "IAICondInst",
         "num_classes": 3,
+        "head_start_level": 1,
         "head": {
             "in_channels": WIDTH,
             "feat_channels": WIDTH,
             "stacked_convs": 1,
-            "strides": (4, 8, 16),
-            "regress_ranges": ((-1, 16), (16, 32), (32, 1e8)),
+            "strides": (8, 16),
+            "regress_ranges": ((-1, 13), (13, 1e8)),
             "norm_cfg": _NORM,
         },
         "mask_features": {
