@@ -5,7 +5,7 @@ import io
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visbench.models.iai.memory import AssociationMemory
@@ -43,6 +43,7 @@ def test_new_objects_are_remembered_and_start_the_count_anew() -> None:
     assert remembered(filled([True, False, False, True, False, False, True])) == [7, 4, 3, 1]
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=30), st.integers(1, 6))
 def test_bound_keeps_the_first_and_the_most_recent(news: list[bool], maximum: int) -> None:
     everything, bounded = remembered(filled(news)), remembered(filled(news, maximum))
@@ -50,6 +51,7 @@ def test_bound_keeps_the_first_and_the_most_recent(news: list[bool], maximum: in
     assert bounded == [*everything[: len(bounded) - 1], 1]
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=12))
 def test_local_memory_is_the_last_frame(news: list[bool]) -> None:
     memory = filled(news, 2)
@@ -74,6 +76,7 @@ def test_memory_without_global_part_holds_the_last_frame_only() -> None:
     assert memory.local_key is not None and not memory.empty
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=10), st.booleans())
 def test_restored_memory_goes_on_as_the_saved_one(news: list[bool], new: bool) -> None:
     memory = filled(news, 3)

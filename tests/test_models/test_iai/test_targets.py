@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visbench.models.iai.targets import clip_targets, id_label_map, id_targets, rank_ids
@@ -51,6 +51,7 @@ def targets_of(samples: list[Any], **options: Any) -> list[list[list[int]]]:
     return [[frame.id_targets.tolist() for frame in step.instances] for step in steps]
 
 
+@settings(max_examples=60, deadline=None)
 @given(seeds)
 def test_ranks_keep_the_order_of_annotation_ids(seed: int) -> None:
     ids = [frame * 7 + 100 for frame in frame_ids(seed)]
@@ -60,6 +61,7 @@ def test_ranks_keep_the_order_of_annotation_ids(seed: int) -> None:
         assert ours.tolist() == [known.index(int(i)) for i in frame]
 
 
+@settings(max_examples=60, deadline=None)
 @given(seeds)
 def test_an_object_is_new_where_it_is_seen_first(seed: int) -> None:
     ids = frame_ids(seed)
@@ -76,6 +78,7 @@ def test_the_entry_of_a_new_object_is_found_by_position() -> None:
     assert [frame.tolist() for frame in targets] == [[19], [2, 19]]
 
 
+@settings(max_examples=60, deadline=None)
 @given(seeds, st.integers(1, 4), st.sampled_from(["discard", "share"]))
 def test_the_smallest_object_has_the_pixel(seed: int, number: int, overflow: str) -> None:
     rng = np.random.default_rng(seed)
