@@ -76,7 +76,7 @@ def test_scores_are_means_over_all_frames(model: IAITrackingByDetection) -> None
             row = sums.setdefault(track_id, np.zeros(model.segmenter.num_classes))
             row[label] += score
     for prediction in tracks.predictions:
-        track_id = tracks.tracks[prediction.track].track_id
+        track_id = tracks.tracks[prediction.track_index].id
         # The best class of every frame is emitted; others add to their own entry only.
         assert prediction.score >= sums[track_id][prediction.label] / len(frames) - 1e-6
     best = max(row.max() for row in sums.values()) / len(frames)
