@@ -202,7 +202,7 @@ def test_condinst_predicts_the_same() -> None:
 
 
 def test_another_source_is_refused() -> None:
-    with pytest.raises(ConversionError, match=r"lacks .* bbox_head"):
+    with pytest.raises(ConversionError, match=r"lacks .* entries.* have another shape"):
         convert(
             published(FULL),
             "condinst",
