@@ -73,7 +73,8 @@ MODEL: dict[str, Any] = {
             "feat_channels": WIDTH,
             "stacked_convs": 1,
             "strides": (4, 8, 16),
-            "regress_ranges": ((-1, 16), (16, 32), (32, 1e8)),
+            # Each level has objects in the standard clip.
+            "regress_ranges": ((-1, 14), (14, 18), (18, 1e8)),
             "norm_cfg": _NORM,
         },
         "mask_features": {
