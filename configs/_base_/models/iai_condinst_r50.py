@@ -25,6 +25,7 @@ model = dict(
         channels=256,
         classification_channels=1536,
         global_interval=3,
+        block=dict(local_memory=True, global_memory=True),
     ),
     neck=dict(
         type="mmdet.FPN",

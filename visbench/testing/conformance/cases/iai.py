@@ -68,13 +68,13 @@ MODEL: dict[str, Any] = {
     "segmenter": {
         "type": "IAICondInst",
         "num_classes": 3,
-        "head_start_level": 1,
         "head": {
             "in_channels": WIDTH,
             "feat_channels": WIDTH,
             "stacked_convs": 1,
-            "strides": (8, 16),
-            "regress_ranges": ((-1, 13), (13, 1e8)),
+            "strides": (4, 8, 16),
+            # Each level has objects in the standard clip.
+            "regress_ranges": ((-1, 14), (14, 18), (18, 1e8)),
             "norm_cfg": _NORM,
         },
         "mask_features": {
