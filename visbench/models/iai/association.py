@@ -170,10 +170,10 @@ def assignment_costs(id_scores: Scores) -> Scores:
         ``(n, N + n)``: negative scores of the N ids, 0 for background, and the score for "new"
         n - 1 times more, so that any number of detections can be new.
     """
-    number = len(id_scores)
+    number, num_ids = id_scores.shape
     background = np.zeros((number, 1), dtype=id_scores.dtype)
-    again = np.repeat(id_scores[:, -1:], max(number - 1, 0), axis=1)
-    return -np.concatenate([id_scores, background, again], axis=1)
+    again = np.repeat(id_scores[:, -1:], number, axis=1)
+    return -np.concatenate([id_scores, background, again], axis=1)[:, : num_ids + number]
 
 
 def solve(costs: Scores) -> Ids:
