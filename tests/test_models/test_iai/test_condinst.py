@@ -76,7 +76,7 @@ def test_locations_are_assigned_as_by_hand(objects: Objects) -> None:
 
 def test_mask_loss_is_dice_of_every_location(levels: Levels, objects: Objects) -> None:
     segmenter = build()
-    instances = [objects((8, 8, 40, 40)), objects((30, 20, 60, 50), (4, 4, 24, 20))]
+    instances = [objects((8, 8, 36, 36)), objects((30, 20, 60, 50), (4, 4, 24, 20))]
     predictions, features = segmenter(levels(2))
     losses = segmenter.losses(predictions, features, instances)
     targets = segmenter.head.assign(predictions.locations, instances)

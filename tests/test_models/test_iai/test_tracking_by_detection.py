@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -95,7 +95,7 @@ def test_frames_are_independent_but_for_their_ids(model: IAITrackingByDetection)
     frames = prepared(model, Scene(2, 3))
     state = model.start(video_of(frames))
     *_, late = [model.step(frame, state) for frame in frames]
-    first = model.step(copy.copy(frames[-1]), model.start(video_of(frames[-1:])))
+    first = model.step(replace(frames[-1], index=0), model.start(video_of(frames[-1:])))
     kept = [int(np.argmin(np.abs(first.scores - score))) for score in late.scores]
     assert len(late) > 0
     np.testing.assert_allclose(late.boxes, first.boxes[kept], atol=1e-4)

@@ -120,7 +120,8 @@ class IAICondInst(IdentitySegmenter):
         batch_img_metas: list[dict],
     ) -> dict[str, Tensor]:
         """Return class, id, box, centerness and mask loss of one time step."""
-        return self.losses(*self(features), batch_gt_instances)
+        predictions, mask_features = self(features)
+        return self.losses(predictions, mask_features, batch_gt_instances)
 
     def losses(
         self,
@@ -189,7 +190,8 @@ class IAICondInst(IdentitySegmenter):
 
     def detect(self, features: tuple[Tensor, ...], img_meta: dict, first_frame: bool) -> Detections:
         """Detect in one frame; see :class:`IdentitySegmenter`."""
-        return self.detections(*self(features), img_meta, first_frame)
+        predictions, mask_features = self(features)
+        return self.detections(predictions, mask_features, img_meta, first_frame)
 
     def detections(
         self,

@@ -32,7 +32,15 @@ from visbench.models.iai.targets import TimeStep, clip_targets
 from visbench.models.layers import boxes_to_original
 from visbench.models.state import VideoState
 from visbench.registry import MODELS
-from visbench.structures import Frame, FrameInstances, Track, VideoInfo, VideoTracks, encode_masks
+from visbench.structures import (
+    Frame,
+    FrameInstances,
+    Prediction,
+    Track,
+    VideoInfo,
+    VideoTracks,
+    encode_masks,
+)
 
 FEWEST_IDS = 3
 """One id for a track, one that tracks beyond the last may share, and one for "new"."""
@@ -324,7 +332,7 @@ class IAI(OnlineVISModel[IAIState]):
             )
             for object_id in ids
         ]
-        predictions = [(ids.index(object_id), label, score) for object_id, label, score in chosen]
+        predictions = [Prediction(ids.index(track), label, score) for track, label, score in chosen]
         return VideoTracks(replace(state.video, length=recorder.num_frames), tracks, predictions)
 
 

@@ -132,6 +132,7 @@ class ConvIdentityBranch(IdentityBranch):
         """
         super().init_weights()
         if not self.sigmoid:
+            assert self.predictor.bias is not None
             nn.init.constant_(self.predictor.bias[self.num_ids], math.log(99 * self.num_ids))
         for layer in self.tower:
             normal_init(layer.conv, std=0.01)

@@ -50,7 +50,9 @@ class Detections:
 
     def select(self, keep: Tensor) -> Detections:
         """Return the detections at the given indices or where a boolean mask is true."""
-        fields = {name: value for name, value in vars(self).items() if torch.is_tensor(value)}
+        fields: dict[str, Any] = {
+            name: value for name, value in vars(self).items() if torch.is_tensor(value)
+        }
         return replace(self, **{name: value[keep] for name, value in fields.items()})
 
     @property

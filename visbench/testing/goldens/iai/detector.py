@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from visbench.models.iai.condinst_head import DensePredictions, Locations
 from visbench.models.iai.detector import IAI
 from visbench.models.iai.segmenter import Detections
 from visbench.models.iai.targets import clip_targets
-from visbench.models.layers import DynamicMaskHead
-from visbench.models.layers.dynamic_masks import mask_probabilities, upsample_logits
+from visbench.models.layers.dynamic_masks import mask_probabilities
 from visbench.testing.golden_parts import GoldenPart
 from visbench.testing.goldens.iai.model import (
     BACKBONE_CHANNELS,
@@ -36,7 +36,6 @@ Results = dict[str, Any]
 
 CLOSE = Tolerance(1e-4, 1e-4)
 SPATIAL = Tolerance(1e-3, 1e-4)
-SIZE_OF_INTEREST = 8
 WRONG_PIXELS = 2
 """So many pixels of a mask may differ."""
 
@@ -48,29 +47,31 @@ def _level_shapes(golden: GoldenCase) -> list[tuple[int, int]]:
 
 @torch.no_grad()
 def _dynamic_mask(golden: GoldenCase) -> Results:
-    height, width = golden.setting("feat_hw")
+    segmenter = build_segmenter(golden)
+    head, channels = segmenter.mask_head, segmenter.mask_features.out_channels
     points, strides = (torch.from_numpy(golden[name]) for name in ("points", "strides"))
-    features = seeded(golden, "dynamic_mask/feat", (8, height, width))[None]
-    head = DynamicMaskHead()
-    parameters = seeded(
-        golden, "dynamic_mask/params", (len(points), head.num_parameters), -0.6, 0.6
+    number = len(points)
+    features = seeded(golden, "dynamic_mask/feat", (channels, *golden.setting("feat_hw")))[None]
+    size = (number, head.num_parameters)
+    parameters = seeded(golden, "dynamic_mask/params", size, -0.6, 0.6)
+    # One location for each instance; their classes and boxes play no part.
+    nothing = torch.zeros(1, number, 4)
+    predictions = DensePredictions(
+        class_logits=nothing,
+        id_logits=None,
+        distances=nothing,
+        centerness=nothing[..., 0],
+        parameters=parameters[None],
+        locations=Locations(points, strides, (number,)),
     )
-    divisors = SIZE_OF_INTEREST * strides
-    logits = head(
-        features, parameters, points, divisors, torch.zeros(len(points), dtype=torch.long)
-    )
-    fine = upsample_logits(logits)
-    probabilities = mask_probabilities(fine, head.stride // 2)
-    detections = Detections(
-        boxes=points.repeat(1, 2),
-        scores=strides,
-        class_scores=points,
-        id_scores=points,
-        probabilities=probabilities,
-    )
+    rows = (torch.zeros(number, dtype=torch.long), torch.arange(number))
+    fine = segmenter.mask_logits(predictions, features, *rows)
+    probabilities = mask_probabilities(fine, segmenter.target_stride)
+    detections = Detections(nothing[0], strides, nothing[0], None, probabilities)
+    divisors = segmenter.size_of_interest * strides
     return {
         "head_input": head.relative_coordinates(features, points, divisors),
-        "logits": logits,
+        "logits": head(features, parameters, points, divisors, rows[0]),
         "logits_x2": fine,
         "prob_full": probabilities[: len(golden["prob_full"])],
         "mask_input": detections.masks,
