@@ -80,7 +80,8 @@ def test_output_that_is_off_fails(
     case: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The inputs stay as they are, so the outputs need not be computed for every array.
-    monkeypatch.setitem(GROUP.computes, case, lambda _: computed(case))
+    outputs = computed(case)
+    monkeypatch.setitem(GROUP.computes, case, lambda _: outputs)
     folder = tmp_path / "iai"
     folder.mkdir()
     with np.load(GOLDENS / f"{case}.npz") as stored:
