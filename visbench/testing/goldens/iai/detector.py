@@ -158,6 +158,7 @@ def _first_frame(golden: GoldenCase) -> Results:
     fill(model)
     image = seeded(golden, "first_frame/img", (1, 3, *golden.setting("image_hw")))
     _, c3, c4, c5 = levels = model.backbone(image)
+    assert model.association is not None
     fused, _ = model.association.read(c5, model.new_memory())
     pyramid, _ = model.pyramid(levels, model.new_memory())
     predictions, mask_features = model.segmenter(pyramid)
