@@ -185,7 +185,7 @@ def _video_end_to_end(golden: GoldenCase) -> Results:
         found.append((identify(*args), state.num_known, state.class_totals - totals))
         return found[-1][0]
 
-    model.identify = watched  # type: ignore[method-assign]
+    model.identify = watched  # type: ignore[method-assign, assignment]
     for index, image in enumerate(images):
         model.step(_frame(golden, index, image), state)
     identities, known, vectors = zip(*found, strict=True)
