@@ -36,6 +36,7 @@ Results = dict[str, Any]
 
 CLOSE = Tolerance(1e-4, 1e-4)
 SPATIAL = Tolerance(1e-3, 1e-4)
+GROUND_TRUTH = ["gt_count", "gt_bboxes", "gt_labels", "gt_ids", "gt_masks"]
 WRONG_PIXELS = 2
 """So many pixels of a mask may differ."""
 
@@ -158,6 +159,7 @@ def _first_frame(golden: GoldenCase) -> Results:
     fill(model)
     image = seeded(golden, "first_frame/img", (1, 3, *golden.setting("image_hw")))
     _, c3, c4, c5 = levels = model.backbone(image)
+    assert model.association is not None
     fused, _ = model.association.read(c5, model.new_memory())
     pyramid, _ = model.pyramid(levels, model.new_memory())
     predictions, mask_features = model.segmenter(pyramid)
@@ -233,10 +235,10 @@ def _training_pass(golden: GoldenCase, model: IAI) -> Results:
 PART = GoldenPart(
     inputs={
         "first_frame": [],
-        "train_losses": ["gt_*", "loss_names", "grad_keys"],
+        "train_losses": [*GROUND_TRUTH, "loss_names", "grad_keys"],
         "dynamic_mask": ["points", "strides", "img_hw", "ori_hw", "min_margin"],
-        "assign_targets": ["gt_*"],
-        "head_losses": ["gt_*", "id_targets", "loss_names"],
+        "assign_targets": GROUND_TRUTH,
+        "head_losses": [*GROUND_TRUTH, "id_targets", "loss_names"],
     },
     tolerances={
         # Sums over the map and distances in pixels have an absolute tolerance of their own.
