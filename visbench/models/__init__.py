@@ -7,11 +7,13 @@ import visbench.registry  # noqa: F401  (sets up the operators before mmdet is i
 from visbench.models.base import OnlineVISModel, VISModel
 from visbench.models.baselines import Mask2FormerVIS, MaskTrackRCNN
 from visbench.models.data_preprocessor import ClipPreprocessor
+from visbench.models.iai import IAI
 from visbench.models.inspro import InsPro, InsProLite, InsProTrackDetect
 from visbench.models.propose_reduce import SeqMaskRCNN
 from visbench.models.state import VideoState
 
 __all__ = [
+    "IAI",
     "ClipPreprocessor",
     "InsPro",
     "InsProLite",

@@ -69,6 +69,17 @@ class DynamicMaskHead(nn.Module):
         x, y = pixels[:width], pixels[:height]
         return torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
 
+    def relative_coordinates(self, features: Tensor, centres: Tensor, divisors: Tensor) -> Tensor:
+        """Return what the network sees of positions, ``(n, 2, h, w)``: centre minus location.
+
+        Args:
+            features: ``(..., h, w)``, for their size.
+            centres: ``(n, 2)`` x and y in pixels.
+            divisors: ``(n,)`` pixels.
+        """
+        offsets = centres[:, :, None, None] - self.locations(features)
+        return offsets / divisors[:, None, None, None]
+
     def forward(
         self,
         features: Tensor,
@@ -90,8 +101,7 @@ class DynamicMaskHead(nn.Module):
         Returns:
             Logits ``(n, h, w)`` at the stride of the features, in float32.
         """
-        offsets = centres[:, :, None, None] - self.locations(features)
-        relative = offsets / divisors[:, None, None, None]
+        relative = self.relative_coordinates(features, centres, divisors)
         weights, biases = self.split(parameters.float())
         # Reduced precision would round coordinates to whole pixels.
         with torch.autocast(features.device.type, enabled=False):

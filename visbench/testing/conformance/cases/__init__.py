@@ -6,6 +6,9 @@ A new method adds a module here and an entry below; a test fails while a registe
 
 from visbench.testing.conformance.case import ConformanceCase
 from visbench.testing.conformance.cases import (
+    iai,
+    iai_mask_rcnn,
+    iai_tracking_by_detection,
     inspro,
     inspro_lite,
     inspro_track_detect,
@@ -18,6 +21,9 @@ from visbench.testing.conformance.cases import (
 CASES: tuple[ConformanceCase, ...] = (
     masktrack_rcnn.CASE,
     mask2former_vis.CASE,
+    iai.CASE,
+    iai_mask_rcnn.CASE,
+    iai_tracking_by_detection.CASE,
     inspro.CASE,
     inspro.BOXES_CASE,
     inspro_lite.CASE,

@@ -1,0 +1,17 @@
+# IAI on YouTube-VIS 2021: as for YouTube-VIS 2019, with 2,985 videos.
+_base_ = "./iai_12e_youtubevis2019.py"
+
+max_iters = 11_200
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=500),
+    dict(
+        type="MultiStepLR",
+        by_epoch=False,
+        begin=0,
+        end=max_iters,
+        milestones=[max_iters * 8 // 12, max_iters * 11 // 12],
+        gamma=0.1,
+    ),
+]
+default_hooks = dict(checkpoint=dict(interval=700))

@@ -1,0 +1,22 @@
+# IAI on CondInst on MovingShapes from scratch: longer than the demo, on `mixed`. Validated on `easy`; other
+# presets by --cfg-options test_dataloader.dataset.preset=occluded (crowded, long).
+_base_ = "./iai_demo_movingshapes.py"
+
+# Up to 8 objects at a time, and others that come late.
+model = dict(num_ids=25, max_per_video=20)
+
+max_iters = 3000
+train_dataloader = dict(dataset=dict(preset="mixed"))
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(
+        type="CosineAnnealingLR",
+        by_epoch=False,
+        begin=max_iters // 2,
+        end=max_iters,
+        T_max=max_iters - max_iters // 2,
+        eta_min=1e-5,
+    ),
+]
+default_hooks = dict(checkpoint=dict(interval=max_iters))

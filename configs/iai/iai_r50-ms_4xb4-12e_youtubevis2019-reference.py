@@ -1,0 +1,12 @@
+# IAI on CondInst, ResNet-50, YouTube-VIS 2019, multi-scale training, as the released checkpoint.
+_base_ = [
+    "../_base_/models/iai_condinst_r50_reference.py",
+    "../_base_/datasets/youtube_vis_2019.py",
+    "../_base_/datasets/iai_clips.py",
+    "../_base_/schedules/iai_12e_youtubevis2019.py",
+]
+
+train_dataloader = dict(
+    batch_size=4, dataset=dict(clip=_base_.clip, pipeline=_base_.multi_scale_transforms)
+)
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=_base_.reference_multipliers))

@@ -1,0 +1,13 @@
+# IAI on CondInst, ResNet-50, YouTube-VIS 2021, multi-scale training, as the released checkpoint.
+_base_ = [
+    "../_base_/models/iai_condinst_r50_reference.py",
+    "../_base_/datasets/youtube_vis_2021.py",
+    "../_base_/datasets/iai_clips.py",
+    "../_base_/schedules/iai_12e_youtubevis2021.py",
+]
+
+model = dict(num_ids=25)
+train_dataloader = dict(
+    batch_size=2, dataset=dict(clip=_base_.clip, pipeline=_base_.multi_scale_transforms)
+)
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=_base_.reference_multipliers))
