@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from mmdet.structures import DetDataSample, TrackDataSample
 from mmdet.structures.bbox import bbox2roi
@@ -353,8 +354,8 @@ class SeqMaskRCNN(VISModel):
             step: The objects of a key frame in one frame.
             recorder: Takes up masks and classes.
         """
-        masks = (step.masks >= 0.5).cpu().numpy()
-        visible = masks.any(axis=(1, 2))
+        masks: npt.NDArray[np.bool_] = (step.masks >= 0.5).cpu().numpy()
+        visible = np.asarray(masks.any(axis=(1, 2)))
         recorder.add(step.frame, pack_masks(masks), visible)
         if visible.any():
             probabilities = self.classify(step.pyramid, grown_boxes(masks[visible]))
