@@ -6,10 +6,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+from mmdet.structures import TrackDataSample
 from torch import Tensor
 
 from visbench.models.base import VISModel
-from visbench.models.idol.head import FrameOutputs, IDOLHead
+from visbench.models.idol.head import IDOLHead
+from visbench.models.idol.identity_losses import FrameQueries
+from visbench.models.idol.matching import Match
+from visbench.models.idol.targets import frame_order, pair_targets
 from visbench.models.idol.transformer import Decoded, IDOLTransformer, frame_padding
 from visbench.registry import MODELS
 
@@ -55,6 +60,7 @@ class IDOL(VISModel):
         self.transformer = IDOLTransformer(**{**levels, **transformer})
         layers = self.transformer.decoder.num_layers
         self.head: IDOLHead = MODELS.build({"channels": width, "num_layers": layers, **head})
+        self.criterion = MODELS.build(criterion or {"type": "visbench.IDOLCriterion"})
 
     def decode(self, images: Tensor, valid_sizes: Sequence[tuple[int, int]]) -> Decoded:
         """Run backbone and transformer.
@@ -67,13 +73,53 @@ class IDOL(VISModel):
         padding = frame_padding(images, valid_sizes)
         return self.transformer(levels, padding, self.head.reg_branches)
 
-    def predict_layer(self, decoded: Decoded, layer: int = -1) -> FrameOutputs:
-        """Return the predictions of a decoder layer, by default the last one."""
-        mask_features = self.head.mask_branch(decoded.memory)
-        return self.head(decoded.hidden, decoded.references, mask_features, layer)
+    def loss(self, inputs: Tensor, data_samples: list[TrackDataSample]) -> dict:
+        """Return the losses of pairs of a key and a reference frame, or of single frames.
 
-    def loss(self, inputs, data_samples):
-        pass
+        Args:
+            inputs: ``(B, T, 3, H, W)`` normalised frames, zero-padded; T is 2 or, for still
+                images, which train everything but the embeddings, 1.
+            data_samples: B samples with ``gt_instances``; ``key_frames_inds`` names the key frame,
+                by default the first.
+
+        Returns:
+            The losses of :class:`IDOLCriterion`.
+
+        Raises:
+            FloatingPointError: If a prediction is not finite.
+        """
+        order = [frame_order(sample) for sample in data_samples]
+        pairs = len(order)
+        position = torch.tensor(order).T.flatten()
+        clip = torch.arange(pairs).repeat(inputs.shape[1])
+        sizes = [
+            _size(data_samples[i][j].img_shape)
+            for i, j in zip(clip.tolist(), position.tolist(), strict=True)
+        ]
+        decoded = self.decode(inputs[clip, position], sizes)
+        key, reference = decoded.frames(slice(pairs)), decoded.frames(slice(-pairs, None))
+        targets = pair_targets(data_samples, inputs.device, self.head.mask_stride)
+        outputs = [self.head(key.hidden, key.references, layer) for layer in range(len(key.hidden))]
+        logits = require_finite(torch.stack([output.logits for output in outputs]))
+        boxes = torch.stack([output.boxes for output in outputs])
+        matches = self.criterion.match(logits, boxes, targets)
+        mask_features = self.head.mask_branch(key.memory)
+        whole = torch.tensor(sizes[:pairs], device=inputs.device)
+        masks = [
+            self.head.mask_logits(mask_features, output, *_matched(match), whole)
+            for output, match in zip(outputs, matches, strict=True)
+        ]
+        last = self.head(reference.hidden, reference.references)
+        return {
+            **self.criterion.box_losses(logits, boxes, targets, matches),
+            **self.criterion.mask_losses(masks, targets, matches),
+            **self.criterion.identity_losses(
+                self.head.embed_head(outputs[-1].hidden),
+                FrameQueries(last.logits, last.boxes, self.head.embed_head(last.hidden)),
+                targets,
+                matches[-1],
+            ),
+        }
 
     def segment(self, video, frames):
         pass
@@ -84,3 +130,29 @@ class IDOL(VISModel):
         Args:
             images: ``(F, 3, H, W)`` normalised frames.
         """
+
+
+def require_finite(logits: Tensor) -> Tensor:
+    """Return class logits unchanged.
+
+    Raises:
+        FloatingPointError: If one is NaN or infinite.
+    """
+    if not logits.isfinite().all():
+        raise FloatingPointError(
+            "class logits of IDOL are NaN or infinite: training has diverged or the checkpoint "
+            "holds weights that are not finite; lower the learning rate, clip gradients, or go "
+            "without reduced precision"
+        )
+    return logits
+
+
+def _matched(matches: Sequence[Match]) -> tuple[Tensor, Tensor]:
+    """Return frame and query of all matched queries, frame by frame."""
+    queries = torch.cat([match.queries for match in matches])
+    frames = [torch.full_like(match.queries, frame) for frame, match in enumerate(matches)]
+    return torch.cat(frames), queries
+
+
+def _size(shape: Sequence[int]) -> tuple[int, int]:
+    return int(shape[0]), int(shape[1])

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from mmdet.models.layers import inverse_sigmoid
 from mmengine.model import BaseModule, bias_init_with_prob
 from torch import Tensor, nn
 
-from visbench.models.idol.masks import MaskBranch, fine_logits
+from visbench.models.idol.masks import LOGIT_UPSAMPLING, MaskBranch, fine_logits
 from visbench.models.layers import DynamicMaskHead
 from visbench.registry import MODELS
 
@@ -23,8 +23,7 @@ NUM_HIDDEN_LAYERS = 2
 """Of the box, controller and embedding networks."""
 
 
-@dataclass
-class FrameOutputs:
+class FrameOutputs(NamedTuple):
     """What one decoder layer predicts for a batch of frames; boxes are relative to the valid part.
 
     Attributes:
@@ -32,18 +31,12 @@ class FrameOutputs:
         boxes: ``(B, Q, 4)`` cxcywh, 0 to 1.
         references: ``(B, Q, 2)`` points that entered the layer; masks are relative to them.
         hidden: ``(B, Q, C)`` output of the layer.
-        mask_features: ``(B, channels, h, w)``.
     """
 
     logits: Tensor
     boxes: Tensor
     references: Tensor
     hidden: Tensor
-    mask_features: Tensor
-
-    def frames(self, index: Tensor | slice) -> FrameOutputs:
-        """Return the outputs of some frames of the batch."""
-        return FrameOutputs(**{name: value[index] for name, value in vars(self).items()})
 
 
 class BoxBranch(nn.Sequential):
@@ -105,8 +98,13 @@ class IDOLHead(BaseModule):
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)
 
+    @property
+    def mask_stride(self) -> int:
+        """Stride in pixels of the mask logits, at which masks are supervised."""
+        return self.mask_head.stride // LOGIT_UPSAMPLING
+
     def forward(
-        self, hidden: Tensor, references: Sequence[Tensor], mask_features: Tensor, layer: int = -1
+        self, hidden: Tensor, references: Sequence[Tensor], layer: int = -1
     ) -> FrameOutputs:
         """Predict classes and boxes from the output of one decoder layer.
 
@@ -114,7 +112,6 @@ class IDOLHead(BaseModule):
             hidden: ``(L, B, Q, C)`` outputs of all decoder layers.
             references: L + 1 references, initial ones first; those before and after the layer are
                 used. All are cxcywh (initial ones cx, cy), 0 to 1.
-            mask_features: ``(B, channels, h, w)``.
             layer: Index of the decoder layer.
         """
         layer %= len(hidden)
@@ -128,16 +125,21 @@ class IDOLHead(BaseModule):
             boxes=boxes,
             references=entering[..., :2],
             hidden=hidden[layer],
-            mask_features=mask_features,
         )
 
     def mask_logits(
-        self, outputs: FrameOutputs, frames: Tensor, queries: Tensor, valid_sizes: Tensor
+        self,
+        mask_features: Tensor,
+        outputs: FrameOutputs,
+        frames: Tensor,
+        queries: Tensor,
+        valid_sizes: Tensor,
     ) -> Tensor:
         """Return the masks of chosen queries, at half the stride of the mask features.
 
         Args:
-            outputs: Of B frames.
+            mask_features: ``(B, channels, h, w)``.
+            outputs: Of the same B frames.
             frames: ``(n,)`` frame of each wanted mask.
             queries: ``(n,)`` its query.
             valid_sizes: ``(B, 2)`` height and width of the valid part of every frame in pixels.
@@ -147,7 +149,7 @@ class IDOLHead(BaseModule):
         """
         centres = outputs.references[frames, queries] * valid_sizes.flip(1)[frames]
         parameters = self.controller(outputs.hidden[frames, queries])
-        return self.dynamic_masks(outputs.mask_features, parameters, centres, frames)
+        return self.dynamic_masks(mask_features, parameters, centres, frames)
 
     def dynamic_masks(
         self, mask_features: Tensor, parameters: Tensor, centres: Tensor, frames: Tensor

@@ -144,6 +144,14 @@ class Decoded(NamedTuple):
     hidden: Tensor
     references: list[Tensor]
 
+    def frames(self, chosen: slice) -> Decoded:
+        """Return what belongs to some frames of the batch."""
+        return Decoded(
+            [level[chosen] for level in self.memory],
+            self.hidden[:, chosen],
+            [reference[chosen] for reference in self.references],
+        )
+
 
 class IDOLTransformer(BaseModule):
     """Single-stage deformable transformer with iterative box refinement.
@@ -301,9 +309,7 @@ def frame_padding(images: Tensor, valid_sizes: Sequence[tuple[int, int]]) -> Ten
     Returns:
         Booleans ``(B, H, W)``.
     """
-    padding = torch.ones(
-        (len(images), *images.shape[-2:]), dtype=torch.bool, device=images.device
-    )
+    padding = torch.ones((len(images), *images.shape[-2:]), dtype=torch.bool, device=images.device)
     for frame, (height, width) in enumerate(valid_sizes):
         padding[frame, :height, :width] = False
     return padding

@@ -17,12 +17,25 @@ from visbench.models.conversion import SourceWeights, source_names
 from visbench.models.idol.checkpoint import VNEXT_RULES, from_vnext
 from visbench.models.idol.detector import IDOL
 from visbench.models.idol.head import IDOLHead
+from visbench.models.idol.image_results import boxes_within, image_detections, pixel_boxes
+from visbench.models.idol.masks import binary_masks
+from visbench.models.idol.targets import MASK_STRIDE
 from visbench.models.idol.transformer import DeformableAttention, IDOLTransformer
 from visbench.models.layers import aligned_bilinear
 from visbench.registry import MODELS, TRANSFORMS
 from visbench.testing.golden_parts import GoldenPart
+from visbench.testing.goldens.idol.learning import (
+    LOSS_INPUTS,
+    LOSS_TOLERANCES,
+    loss_components,
+)
 from visbench.testing.parity import EXACT, GoldenCase, GoldenError, Tolerance
 from visbench.testing.seeded_weights import fill_state_dict, seeded_input
+
+# After visbench.models, which supplies mmcv's operators before mmdet is imported.
+from mmdet.structures import DetDataSample, TrackDataSample  # isort: skip
+from mmdet.structures.mask import BitmapMasks  # isort: skip
+from mmengine.structures import InstanceData  # isort: skip
 
 Results = dict[str, Any]
 
@@ -141,11 +154,12 @@ def _forward_r50(golden: GoldenCase) -> Results:
         lambda _, given, out: encoded.append((given[0], out))
     )
     decoded = model.decode(inputs, sizes)
-    outputs = model.predict_layer(decoded)
+    outputs = model.head(decoded.hidden, decoded.references)
+    mask_features = model.head.mask_branch(decoded.memory)
     queries, tokens = _tensor(golden, "query_idx"), _tensor(golden, "token_idx")
     frames = torch.arange(len(sizes)).repeat_interleave(len(queries))
     mask_logits = model.head.mask_logits(
-        outputs, frames, queries.repeat(len(sizes)), torch.tensor(sizes)
+        mask_features, outputs, frames, queries.repeat(len(sizes)), torch.tensor(sizes)
     )
     memory = torch.cat([level.flatten(2) for level in decoded.memory], dim=2).transpose(1, 2)
     hidden = decoded.hidden[:, :, queries]
@@ -164,7 +178,7 @@ def _forward_r50(golden: GoldenCase) -> Results:
         "pred_inst_embed": model.head.embed_head(hidden[-1]),
         "controller_params": model.head.controller(hidden[-1]),
         "pred_masks": mask_logits.unflatten(0, (len(sizes), -1)).unsqueeze(2),
-        "mask_feats": outputs.mask_features,
+        "mask_feats": mask_features,
         "memory": memory[:, tokens],
         "hs_first": hidden[0],
         "hs_last": hidden[-1],
@@ -273,6 +287,7 @@ def _components(golden: GoldenCase) -> Results:
         **_attention(golden, transformer),
         **_encoder_layer(golden, transformer),
         "resize_table": _resized(golden),
+        **loss_components(golden),
     }
 
 
@@ -297,6 +312,109 @@ def _backbone_swin(golden: GoldenCase) -> Results:
     return results
 
 
+def _frame(golden: GoldenCase, prefix: str, labels: Tensor) -> DetDataSample:
+    """Return the annotation of a frame as the pipelines pack it: objects that are visible."""
+    ids = golden[prefix + "_ids"]
+    there = ids >= 0
+    masks = golden[prefix + "_masks"]
+    sample = DetDataSample()
+    sample.gt_instances = InstanceData(
+        bboxes=_tensor(golden, prefix + "_boxes_xyxy")[there],
+        labels=labels[there],
+        masks=BitmapMasks(masks[there].astype(np.uint8), *masks.shape[1:]),
+        instances_ids=torch.from_numpy(ids[there]),
+    )
+    return sample
+
+
+def _training_batch(golden: GoldenCase) -> dict[str, Any]:
+    names = golden["input_names"].reshape(-1, 2).tolist()
+    samples, images = [], []
+    for video, pair in enumerate(names):
+        labels = _tensor(golden, f"v{video}_labels")
+        sample = TrackDataSample(metainfo={"key_frames_inds": [0], "ref_frames_inds": [1]})
+        sample.video_data_samples = [
+            _frame(golden, f"v{video}f{frame}", labels) for frame in range(2)
+        ]
+        samples.append(sample)
+        sizes = golden[f"v{video}_sizes"].tolist()
+        images.append(
+            [seeded_input(name, (3, *size), 0, 255) for name, size in zip(pair, sizes, strict=True)]
+        )
+    return {"inputs": [list(frame) for frame in zip(*images, strict=True)], "data_samples": samples}
+
+
+def _train_losses(golden: GoldenCase) -> Results:
+    identity = {"type": "visbench.ContrastiveIdentityLoss", "negative_sampling": "first"}
+    model = build(golden, criterion={"type": "visbench.IDOLCriterion", "identity": identity})
+    model.train()
+    matches: list[Any] = []
+    match = model.criterion.match
+    model.criterion.match = lambda *args: matches.extend(match(*args)) or matches
+    data = model.data_preprocessor(_training_batch(golden), training=True)
+    losses = model(**data, mode="loss")
+    total, _ = model.parse_losses(losses)
+    total.backward()
+    results: Results = {f"loss/{name}": value for name, value in losses.items()}
+    for name in losses:
+        results[f"weight/{name}"] = np.float32(_weight(model, name))
+    for layer, images in enumerate(matches):
+        for image, found in enumerate(images):
+            results |= {
+                f"layer{layer}_img{image}_selected": found.queries,
+                f"layer{layer}_img{image}_gt": found.objects,
+                f"layer{layer}_img{image}_keyquery": found.key_queries,
+            }
+    return {**results, "total": total, **_gradient_norms(golden, model)}
+
+
+def _weight(model: IDOL, name: str) -> float:
+    of_identity = {
+        "loss_reid": model.criterion.identity.reid_weight,
+        "loss_reid_aux": model.criterion.identity.aux_weight,
+    }
+    weights = {**model.criterion.weights, **of_identity}
+    return float(weights[name.rstrip("0123456789").rstrip("_")])
+
+
+def _gradient_norms(golden: GoldenCase, model: IDOL) -> Results:
+    parameters = dict(model.named_parameters())
+    sources = source_names(model, VNEXT_RULES)
+    ours = {source: name for name, source in sources.items()}
+    names = golden["grad_names"].tolist()
+    gradients = [parameters[ours[name]].grad for name in names]
+    every = [value.grad for value in parameters.values() if value.grad is not None]
+    return {
+        "grad_norms": torch.stack([gradient.norm() for gradient in gradients]),
+        "grad_global_norm": torch.nn.utils.get_total_norm(every),
+    }
+
+
+@torch.no_grad()
+def _coco_inference(golden: GoldenCase) -> Results:
+    results: Results = {}
+    scale = float(golden["mask_scale"])
+    sizes, originals = (golden[f"{name}_sizes"].tolist() for name in ("image", "output"))
+    for image, (size, original) in enumerate(zip(sizes, originals, strict=True)):
+        boxes = _tensor(golden, "pred_boxes")[image]
+        found = image_detections(_tensor(golden, "pred_logits")[image].sigmoid(), boxes)
+        pixels = pixel_boxes(boxes[found.queries], size)
+        final, left = boxes_within(pixel_boxes(boxes[found.queries], original), original)
+        few = len(golden[f"img{image}_final_masks_packed"])
+        logits = _tensor(golden, "pred_masks")[image, found.queries[left][:few], 0] / scale
+        masks = binary_masks(logits, MASK_STRIDE, size, original)
+        results |= {
+            f"img{image}_scores": found.scores,
+            f"img{image}_labels": found.labels,
+            f"img{image}_boxes_xyxy": pixels,
+            f"img{image}_final_boxes": final[left],
+            f"img{image}_final_scores": found.scores[left],
+            f"img{image}_final_labels": found.labels[left],
+            f"img{image}_final_masks_packed": np.packbits(masks.flatten(1).numpy(), axis=-1),
+        }
+    return results
+
+
 PART = GoldenPart(
     inputs={
         "forward_r50": ("input_names", "image_sizes", "query_idx", "token_idx"),
@@ -316,17 +434,11 @@ PART = GoldenPart(
             "*_name",
             "msda_weight_prefix",
             "enc_valid_ratios",
-            "loss_logits",
-            "loss_targets",
-            "set_logits",
-            "set_boxes",
-            "set_gt_*",
-            "maskloss_pred",
-            "maskloss_key*",
-            "maskloss_ref*",
-            "maskloss_gt_index*",
+            *LOSS_INPUTS,
         ),
         "backbone_swin": ("input_*", "channel_step"),
+        "coco_inference": ("pred_*", "mask_scale", "*_sizes"),
+        "train_losses": ("input_names", "v[0-9]*_*", "grad_names"),
     },
     tolerances={
         "forward_r50": {
@@ -337,16 +449,29 @@ PART = GoldenPart(
         "mask_head": {"*_nums": EXACT, "locations": EXACT, "*": Tolerance(atol=1e-5)},
         "components": {
             "pos_encoding": Tolerance(atol=2e-5),
-            "set_num_matched": EXACT,
+            **LOSS_TOLERANCES,
             "resize_table": EXACT,
             "*": Tolerance(atol=1e-5),
         },
         "backbone_swin": {"*_shape": EXACT, "*": Tolerance(atol=1e-4)},
+        "coco_inference": {
+            "*_boxes*": Tolerance(atol=1e-3),
+            "*_scores": Tolerance(atol=1e-5),
+            "*": EXACT,
+        },
+        "train_losses": {
+            "grad_n*": Tolerance(rtol=2e-3),
+            "grad_global_norm": Tolerance(rtol=2e-3),
+            "layer*": EXACT,
+            "*": Tolerance(rtol=1e-4),
+        },
     },
     computes={
         "forward_r50": _forward_r50,
         "mask_head": _mask_head,
         "components": _components,
         "backbone_swin": _backbone_swin,
+        "coco_inference": _coco_inference,
+        "train_losses": _train_losses,
     },
 )
