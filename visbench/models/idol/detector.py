@@ -10,17 +10,25 @@ import torch
 from mmdet.structures import TrackDataSample
 from torch import Tensor
 
-from visbench.models.base import VISModel
+from visbench.models.base import OnlineVISModel
+from visbench.models.idol.contract import Association
 from visbench.models.idol.head import IDOLHead
 from visbench.models.idol.identity_losses import FrameQueries
+from visbench.models.idol.image_results import boxes_within, pixel_boxes
+from visbench.models.idol.masks import binary_masks
 from visbench.models.idol.matching import Match
 from visbench.models.idol.targets import frame_order, pair_targets
 from visbench.models.idol.transformer import Decoded, IDOLTransformer, frame_padding
-from visbench.registry import MODELS
+from visbench.models.state import VideoState
+from visbench.registry import MODELS, TASK_UTILS
+from visbench.structures import Frame, FrameInstances, VideoInfo, VideoTracks, encode_masks
+
+DECODED_MASKS = 20
+"""Masks that are decoded of every frame where no association chooses them."""
 
 
 @MODELS.register_module()
-class IDOL(VISModel):
+class IDOL(OnlineVISModel[VideoState]):
     """Online video instance segmentation by contrastive embeddings and a memory of tracks.
 
     Every frame is segmented by itself with a deformable transformer; embeddings of its queries are
@@ -34,6 +42,9 @@ class IDOL(VISModel):
             neck.
         head: Config of an :class:`IDOLHead`; width and layers follow from the transformer.
         criterion: Config of an :class:`IDOLCriterion`.
+        association: Config of a component that answers to
+            :class:`~visbench.models.idol.contract.Association`: a ``VideoAssociation`` (the
+            default) or, for still images, a ``StillImageAssociation``.
         data_preprocessor: Config of a ClipPreprocessor.
         init_cfg: Initialisation config of MMEngine.
     """
@@ -45,6 +56,7 @@ class IDOL(VISModel):
         transformer: dict,
         head: dict,
         criterion: dict | None = None,
+        association: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: Any = None,
     ) -> None:
@@ -61,6 +73,16 @@ class IDOL(VISModel):
         layers = self.transformer.decoder.num_layers
         self.head: IDOLHead = MODELS.build({"channels": width, "num_layers": layers, **head})
         self.criterion = MODELS.build(criterion or {"type": "visbench.IDOLCriterion"})
+        self.association: Association = TASK_UTILS.build(
+            association or {"type": "visbench.VideoAssociation"}
+        )
+
+    @classmethod
+    def parameters_without_gradient(cls, config: dict) -> dict[str, str]:
+        """Return parameters that need no gradient; see :class:`~visbench.models.VISModel`."""
+        if (config.get("criterion") or {}).get("identity", True) is None:
+            return {"head.embed_head.*": "nothing trains embeddings (criterion.identity=None)"}
+        return {}
 
     def decode(self, images: Tensor, valid_sizes: Sequence[tuple[int, int]]) -> Decoded:
         """Run backbone and transformer.
@@ -121,15 +143,79 @@ class IDOL(VISModel):
             ),
         }
 
-    def segment(self, video, frames):
-        pass
+    def start(self, video: VideoInfo) -> VideoState:
+        """Return the state that the association begins with."""
+        return self.association.start(video)
+
+    @torch.no_grad()
+    def step(self, frame: Frame, state: VideoState) -> FrameInstances:
+        """Segment the next prepared frame and let the association name its detections.
+
+        Raises:
+            FloatingPointError: If a prediction is not finite.
+        """
+        decoded = self.decode(frame.image[None], [frame.valid_size])
+        outputs = self.head(decoded.hidden, decoded.references)
+        probabilities = require_finite(outputs.logits[0]).float().sigmoid()
+        queries = self.association.select(probabilities, outputs.boxes[0])
+        boxes = outputs.boxes[0, queries]
+        logits = self.head.mask_logits(
+            self.head.mask_branch(decoded.memory),
+            outputs,
+            torch.zeros_like(queries),
+            queries,
+            torch.tensor([frame.valid_size], device=boxes.device),
+        )
+        embeddings = self.head.embed_head(outputs.hidden[0, queries]).float()
+        rows, ids, labels, scores = self.association.identify(
+            state, probabilities[queries], boxes, embeddings, logits
+        )
+        rows = torch.as_tensor(rows, device=boxes.device)
+        pixels, _ = boxes_within(pixel_boxes(boxes[rows], frame.original_size), frame.original_size)
+        masks = binary_masks(
+            logits[rows], self.head.mask_stride, frame.valid_size, frame.original_size
+        )
+        instances = FrameInstances(ids, labels, scores, pixels, encode_masks(masks))
+        state.recorder.add(frame.index, instances)
+        return instances
+
+    def finish(self, state: VideoState) -> VideoTracks:
+        """Return what the association makes of the video."""
+        return self.association.finish(state)
 
     def forward_frames(self, images: Tensor) -> dict[str, Tensor]:
-        """Run the network on frames without padding.
+        """Run the network on frames without padding; see :meth:`predict_frames`."""
+        height, width = images.shape[-2:]
+        return self.predict_frames(images, [(height, width)] * len(images))
+
+    def predict_frames(
+        self, images: Tensor, valid_sizes: Sequence[tuple[int, int]]
+    ) -> dict[str, Tensor]:
+        """Run the whole network on frames, each by itself.
 
         Args:
-            images: ``(F, 3, H, W)`` normalised frames.
+            images: ``(F, 3, H, W)`` normalised frames, zero-padded.
+            valid_sizes: ``(height, width)`` of the part of each frame that is not padding.
+
+        Returns:
+            ``logits (F, Q, K)``, ``boxes (F, Q, 4)``, ``embeddings (F, Q, C)``, and ``masks
+            (F * n, h, w)``: logits of the n best queries of each frame.
         """
+        decoded = self.decode(images, valid_sizes)
+        outputs = self.head(decoded.hidden, decoded.references)
+        number = min(DECODED_MASKS, outputs.logits.shape[1])
+        queries = outputs.logits.amax(dim=2).topk(number).indices
+        frames = torch.arange(len(images), device=images.device).repeat_interleave(number)
+        sizes = torch.tensor(valid_sizes, device=images.device)
+        mask_features = self.head.mask_branch(decoded.memory)
+        return {
+            "logits": outputs.logits,
+            "boxes": outputs.boxes,
+            "embeddings": self.head.embed_head(outputs.hidden),
+            "masks": self.head.mask_logits(
+                mask_features, outputs, frames, queries.flatten(), sizes
+            ),
+        }
 
 
 def require_finite(logits: Tensor) -> Tensor:

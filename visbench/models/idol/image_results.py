@@ -5,8 +5,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torchvision.ops import batched_nms, box_convert, clip_boxes_to_image
+
+from visbench.models.idol.contract import Identified
+from visbench.models.state import VideoState
+from visbench.registry import TASK_UTILS
+from visbench.structures import Prediction, VideoInfo, VideoTracks
 
 
 class ImageDetections(NamedTuple):
@@ -23,24 +29,16 @@ class ImageDetections(NamedTuple):
     scores: Tensor
 
 
-def image_detections(
-    probabilities: Tensor, boxes: Tensor, nms_threshold: float = 0.7, top_k: int = 100
-) -> ImageDetections:
-    """Return the best pairs of query and class (fact sheet, section 10).
+def best_pairs(probabilities: Tensor, top_k: int) -> ImageDetections:
+    """Return the ``top_k`` most probable pairs of query and class, fewer if there are fewer.
 
     Args:
         probabilities: ``(Q, K)`` class probabilities.
-        boxes: ``(Q, 4)`` cxcywh, divided by the frame's size.
-        nms_threshold: Of two queries with the same best class and a larger IoU only the better one
-            takes part.
-        top_k: Number of results, at most.
+        top_k: Number of results.
     """
-    best, classes = probabilities.max(dim=1)
-    kept = batched_nms(box_convert(boxes, "cxcywh", "xyxy"), best, classes, nms_threshold)
-    pairs = probabilities[kept].flatten()
+    pairs, number = probabilities.flatten(), probabilities.shape[1]
     scores, order = pairs.topk(min(top_k, len(pairs)))
-    number = probabilities.shape[1]
-    return ImageDetections(kept[order // number], order % number, scores)
+    return ImageDetections(order // number, order % number, scores)
 
 
 def pixel_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
@@ -66,3 +64,61 @@ def boxes_within(boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """
     clipped = clip_boxes_to_image(boxes, size)
     return clipped, (clipped[:, 2:] > clipped[:, :2]).all(dim=1)
+
+
+@TASK_UTILS.register_module()
+class StillImageAssociation:
+    """Reports every frame by itself, for evaluation on still images (fact sheet, section 10).
+
+    Reported are the most probable pairs of query and class; ids are ranks and link nothing.
+
+    Args:
+        nms_threshold: Of two queries with the same best class and a larger IoU only the better one
+            takes part.
+        top_k: Number of results per frame, at most.
+    """
+
+    def __init__(self, nms_threshold: float = 0.7, top_k: int = 100) -> None:
+        self.nms_threshold = nms_threshold
+        self.top_k = top_k
+
+    def start(self, video: VideoInfo) -> VideoState:
+        """Return a state without any memory."""
+        return VideoState(video)
+
+    def select(self, probabilities: Tensor, boxes: Tensor) -> Tensor:
+        """Return the queries that take part, the one with the most probable class first.
+
+        Args:
+            probabilities: ``(Q, K)``.
+            boxes: ``(Q, 4)`` cxcywh, divided by the frame's size.
+        """
+        best, classes = probabilities.max(dim=1)
+        corners = box_convert(boxes, "cxcywh", "xyxy")
+        kept: Tensor = batched_nms(corners, best, classes, self.nms_threshold)
+        pairs = best_pairs(probabilities[kept], self.top_k)
+        return kept[torch.unique(pairs.queries)]
+
+    def identify(
+        self,
+        state: VideoState,
+        probabilities: Tensor,
+        boxes: Tensor,
+        embeddings: Tensor,
+        mask_logits: Tensor,
+    ) -> Identified:
+        """Return the most probable pairs but those whose box is not in the frame."""
+        pairs = best_pairs(probabilities, self.top_k)
+        _, within = boxes_within(pixel_boxes(boxes, (1, 1)), (1, 1))
+        rows, labels, scores = (value[within[pairs.queries]] for value in pairs)
+        return Identified(rows, torch.arange(len(rows)), labels, scores)
+
+    def finish(self, state: VideoState) -> VideoTracks:
+        """Return what was emitted, one prediction for each id."""
+        recorder = state.recorder
+        predictions = [
+            Prediction(index, recorder.majority_label(row), recorder.mean_score(row))
+            for index, row in enumerate(recorder.ids)
+        ]
+        video = VideoInfo(**{**vars(state.video), "length": recorder.num_frames})
+        return VideoTracks(video, recorder.tracks(), predictions)

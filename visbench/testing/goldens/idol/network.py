@@ -17,7 +17,12 @@ from visbench.models.conversion import SourceWeights, source_names
 from visbench.models.idol.checkpoint import VNEXT_RULES, from_vnext
 from visbench.models.idol.detector import IDOL
 from visbench.models.idol.head import IDOLHead
-from visbench.models.idol.image_results import boxes_within, image_detections, pixel_boxes
+from visbench.models.idol.image_results import (
+    StillImageAssociation,
+    best_pairs,
+    boxes_within,
+    pixel_boxes,
+)
 from visbench.models.idol.masks import binary_masks
 from visbench.models.idol.targets import MASK_STRIDE
 from visbench.models.idol.transformer import DeformableAttention, IDOLTransformer
@@ -393,16 +398,20 @@ def _gradient_norms(golden: GoldenCase, model: IDOL) -> Results:
 @torch.no_grad()
 def _coco_inference(golden: GoldenCase) -> Results:
     results: Results = {}
+    association = StillImageAssociation()
     scale = float(golden["mask_scale"])
     sizes, originals = (golden[f"{name}_sizes"].tolist() for name in ("image", "output"))
     for image, (size, original) in enumerate(zip(sizes, originals, strict=True)):
         boxes = _tensor(golden, "pred_boxes")[image]
-        found = image_detections(_tensor(golden, "pred_logits")[image].sigmoid(), boxes)
+        probabilities = _tensor(golden, "pred_logits")[image].sigmoid()
+        queries = association.select(probabilities, boxes)
+        boxes = boxes[queries]
+        found = best_pairs(probabilities[queries], association.top_k)
         pixels = pixel_boxes(boxes[found.queries], size)
         final, left = boxes_within(pixel_boxes(boxes[found.queries], original), original)
         few = len(golden[f"img{image}_final_masks_packed"])
-        logits = _tensor(golden, "pred_masks")[image, found.queries[left][:few], 0] / scale
-        masks = binary_masks(logits, MASK_STRIDE, size, original)
+        logits = _tensor(golden, "pred_masks")[image, queries[found.queries[left][:few]], 0]
+        masks = binary_masks(logits / scale, MASK_STRIDE, size, original)
         results |= {
             f"img{image}_scores": found.scores,
             f"img{image}_labels": found.labels,
