@@ -11,17 +11,14 @@ from mmdet.structures import TrackDataSample
 from torch import Tensor
 
 from visbench.models.base import OnlineVISModel
-from visbench.models.idol.contract import Association
 from visbench.models.idol.head import IDOLHead
 from visbench.models.idol.identity_losses import FrameQueries
-from visbench.models.idol.image_results import boxes_within, pixel_boxes
-from visbench.models.idol.masks import binary_masks
 from visbench.models.idol.matching import Match
 from visbench.models.idol.targets import frame_order, pair_targets
 from visbench.models.idol.transformer import Decoded, IDOLTransformer, frame_padding
 from visbench.models.state import VideoState
 from visbench.registry import MODELS, TASK_UTILS
-from visbench.structures import Frame, FrameInstances, VideoInfo, VideoTracks, encode_masks
+from visbench.structures import Frame, FrameInstances, VideoInfo, VideoTracks
 
 DECODED_MASKS = 20
 """Masks that are decoded of every frame where no association chooses them."""
@@ -42,9 +39,8 @@ class IDOL(OnlineVISModel[VideoState]):
             neck.
         head: Config of an :class:`IDOLHead`; width and layers follow from the transformer.
         criterion: Config of an :class:`IDOLCriterion`.
-        association: Config of a component that answers to
-            :class:`~visbench.models.idol.contract.Association`: a ``VideoAssociation`` (the
-            default) or, for still images, a ``StillImageAssociation``.
+        association: Config of what makes instances of the outputs: a :class:`FrameAssociation`
+            (the default) or, for still images, a :class:`StillImageAssociation`.
         data_preprocessor: Config of a ClipPreprocessor.
         init_cfg: Initialisation config of MMEngine.
     """
@@ -73,9 +69,7 @@ class IDOL(OnlineVISModel[VideoState]):
         layers = self.transformer.decoder.num_layers
         self.head: IDOLHead = MODELS.build({"channels": width, "num_layers": layers, **head})
         self.criterion = MODELS.build(criterion or {"type": "visbench.IDOLCriterion"})
-        self.association: Association = TASK_UTILS.build(
-            association or {"type": "visbench.VideoAssociation"}
-        )
+        self.association = TASK_UTILS.build(association or {"type": "visbench.FrameAssociation"})
 
     @classmethod
     def parameters_without_gradient(cls, config: dict) -> dict[str, str]:
@@ -156,28 +150,21 @@ class IDOL(OnlineVISModel[VideoState]):
         """
         decoded = self.decode(frame.image[None], [frame.valid_size])
         outputs = self.head(decoded.hidden, decoded.references)
-        probabilities = require_finite(outputs.logits[0]).float().sigmoid()
-        queries = self.association.select(probabilities, outputs.boxes[0])
-        boxes = outputs.boxes[0, queries]
-        logits = self.head.mask_logits(
-            self.head.mask_branch(decoded.memory),
-            outputs,
-            torch.zeros_like(queries),
-            queries,
-            torch.tensor([frame.valid_size], device=boxes.device),
+        mask_features = self.head.mask_branch(decoded.memory)
+        valid_size = torch.tensor([frame.valid_size], device=frame.image.device)
+
+        def mask_logits(queries: Tensor) -> Tensor:
+            frames = torch.zeros_like(queries)
+            return self.head.mask_logits(mask_features, outputs, frames, queries, valid_size)
+
+        return self.association.step(
+            require_finite(outputs.logits[0]),
+            outputs.boxes[0],
+            self.head.embed_head(outputs.hidden[0]),
+            mask_logits,
+            frame,
+            state,
         )
-        embeddings = self.head.embed_head(outputs.hidden[0, queries]).float()
-        rows, ids, labels, scores = self.association.identify(
-            state, probabilities[queries], boxes, embeddings, logits
-        )
-        rows = torch.as_tensor(rows, device=boxes.device)
-        pixels, _ = boxes_within(pixel_boxes(boxes[rows], frame.original_size), frame.original_size)
-        masks = binary_masks(
-            logits[rows], self.head.mask_stride, frame.valid_size, frame.original_size
-        )
-        instances = FrameInstances(ids, labels, scores, pixels, encode_masks(masks))
-        state.recorder.add(frame.index, instances)
-        return instances
 
     def finish(self, state: VideoState) -> VideoTracks:
         """Return what the association makes of the video."""

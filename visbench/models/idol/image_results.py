@@ -3,16 +3,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torchvision.ops import batched_nms, box_convert, clip_boxes_to_image
 
-from visbench.models.idol.contract import Identified
+from visbench.models.idol.masks import binary_masks
 from visbench.models.state import VideoState
 from visbench.registry import TASK_UTILS
-from visbench.structures import Prediction, VideoInfo, VideoTracks
+from visbench.structures import (
+    Frame,
+    FrameInstances,
+    Prediction,
+    VideoInfo,
+    VideoTracks,
+    encode_masks,
+)
 
 
 class ImageDetections(NamedTuple):
@@ -87,31 +96,53 @@ class StillImageAssociation:
         return VideoState(video)
 
     def select(self, probabilities: Tensor, boxes: Tensor) -> Tensor:
-        """Return the queries that take part, the one with the most probable class first.
+        """Return the queries ``(n,)`` without duplicates, the most probable one first.
 
         Args:
             probabilities: ``(Q, K)``.
             boxes: ``(Q, 4)`` cxcywh, divided by the frame's size.
         """
         best, classes = probabilities.max(dim=1)
-        corners = box_convert(boxes, "cxcywh", "xyxy")
+        corners = box_convert(boxes.float(), "cxcywh", "xyxy")
         kept: Tensor = batched_nms(corners, best, classes, self.nms_threshold)
-        pairs = best_pairs(probabilities[kept], self.top_k)
-        return kept[torch.unique(pairs.queries)]
+        return kept
 
-    def identify(
+    def step(
         self,
-        state: VideoState,
-        probabilities: Tensor,
+        logits: Tensor,
         boxes: Tensor,
         embeddings: Tensor,
-        mask_logits: Tensor,
-    ) -> Identified:
-        """Return the most probable pairs but those whose box is not in the frame."""
-        pairs = best_pairs(probabilities, self.top_k)
-        _, within = boxes_within(pixel_boxes(boxes, (1, 1)), (1, 1))
-        rows, labels, scores = (value[within[pairs.queries]] for value in pairs)
-        return Identified(rows, torch.arange(len(rows)), labels, scores)
+        mask_logits: Callable[[Tensor], Tensor],
+        frame: Frame,
+        state: VideoState,
+    ) -> FrameInstances:
+        """Report the most probable pairs whose box is in the frame.
+
+        Args:
+            logits: ``(Q, K)`` class logits.
+            boxes: ``(Q, 4)`` cxcywh, divided by the frame's size.
+            embeddings: Not looked at.
+            mask_logits: Returns the mask logits ``(n, h, w)`` of n queries, padding included.
+            frame: The prepared frame.
+            state: Only its recorder changes.
+        """
+        probabilities = logits.float().sigmoid()
+        queries = self.select(probabilities, boxes)
+        pairs = best_pairs(probabilities[queries], self.top_k)
+        pixels = pixel_boxes(boxes[queries[pairs.queries]].float(), frame.original_size)
+        clipped, within = boxes_within(pixels, frame.original_size)
+        found = mask_logits(queries[pairs.queries[within]])
+        stride = frame.image.shape[-2] // found.shape[-2]
+        masks = binary_masks(found, stride, frame.valid_size, frame.original_size)
+        instances = FrameInstances(
+            torch.arange(len(found)),
+            pairs.labels[within],
+            pairs.scores[within],
+            clipped[within],
+            encode_masks(masks),
+        )
+        state.recorder.add(frame.index, instances)
+        return instances
 
     def finish(self, state: VideoState) -> VideoTracks:
         """Return what was emitted, one prediction for each id."""
@@ -120,5 +151,5 @@ class StillImageAssociation:
             Prediction(index, recorder.majority_label(row), recorder.mean_score(row))
             for index, row in enumerate(recorder.ids)
         ]
-        video = VideoInfo(**{**vars(state.video), "length": recorder.num_frames})
+        video = replace(state.video, length=recorder.num_frames)
         return VideoTracks(video, recorder.tracks(), predictions)
