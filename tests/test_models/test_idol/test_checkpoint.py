@@ -33,6 +33,7 @@ from mmdet.structures import DetDataSample  # isort: skip
 
 # Names as the fact sheet lists them for the released models; sizes are those of the tiny models.
 RESNET = "detr.detr.backbone.0.backbone."
+TRANSFORMER = "detr.detr.transformer."
 LISTED = {
     "backbone.conv1.weight": RESNET + "stem.conv1.weight",
     "backbone.bn1.running_mean": RESNET + "stem.conv1.norm.running_mean",
@@ -44,14 +45,14 @@ LISTED = {
     "neck.extra_convs.0.gn.weight": "detr.detr.input_proj.3.1.weight",
     "transformer.level_embed": "detr.detr.transformer.level_embed",
     "transformer.query_embedding.weight": "detr.detr.query_embed.weight",
-    "transformer.encoder.layers.0.norms.1.bias": "detr.detr.transformer.encoder.layers.0.norm2.bias",
-    "transformer.decoder.layers.1.norms.0.bias": "detr.detr.transformer.decoder.layers.1.norm2.bias",
-    "transformer.decoder.layers.1.norms.1.bias": "detr.detr.transformer.decoder.layers.1.norm1.bias",
+    "transformer.encoder.layers.0.norms.1.bias": TRANSFORMER + "encoder.layers.0.norm2.bias",
+    "transformer.decoder.layers.1.norms.0.bias": TRANSFORMER + "decoder.layers.1.norm2.bias",
+    "transformer.decoder.layers.1.norms.1.bias": TRANSFORMER + "decoder.layers.1.norm1.bias",
     "transformer.decoder.layers.0.self_attn.attn.in_proj_weight": (
-        "detr.detr.transformer.decoder.layers.0.self_attn.in_proj_weight"
+        TRANSFORMER + "decoder.layers.0.self_attn.in_proj_weight"
     ),
     "transformer.decoder.layers.0.cross_attn.value_proj.bias": (
-        "detr.detr.transformer.decoder.layers.0.cross_attn.value_proj.bias"
+        TRANSFORMER + "decoder.layers.0.cross_attn.value_proj.bias"
     ),
     "head.reg_branches.1.4.weight": "detr.detr.bbox_embed.1.layers.2.weight",
     "head.controller.2.bias": "detr.controller.layers.1.bias",
