@@ -4,6 +4,8 @@
 import visbench.registry  # noqa: F401  (sets up the operators before mmdet is imported)
 
 # isort: split
+from visbench.models.idol.assembly import FrameAssociation, IDOLState
+from visbench.models.idol.association import EmbeddingMatching, IDOLTracker, MultiCueMatching
 from visbench.models.idol.identity_losses import (
     ContrastiveIdentityLoss,
     FrameQueries,
@@ -14,10 +16,15 @@ from visbench.models.idol.matching import IoUSelection, OptimalTransportSelectio
 
 __all__ = [
     "ContrastiveIdentityLoss",
+    "EmbeddingMatching",
+    "FrameAssociation",
     "FrameQueries",
     "IDOLCriterion",
+    "IDOLState",
+    "IDOLTracker",
     "InstanceClassificationLoss",
     "IoUSelection",
+    "MultiCueMatching",
     "OptimalTransportSelection",
     "SimOTAMatcher",
 ]
