@@ -16,10 +16,9 @@ from torchvision.ops import box_convert
 
 from visbench.models.idol.association import IDOLTracker, mask_overlaps, select_queries
 from visbench.models.idol.memory import Detections, TrackMemory
-from visbench.models.idol.targets import MASK_STRIDE
 from visbench.models.state import VideoState
 from visbench.registry import TASK_UTILS
-from visbench.structures import Frame, FrameInstances, Prediction, VideoTracks
+from visbench.structures import Frame, FrameInstances, Prediction, VideoInfo, VideoTracks
 from visbench.structures.rle import encode_masks
 
 SHORT_FRAMES = 3
@@ -114,6 +113,7 @@ class IDOLState(VideoState):
     scores: ClassScores = field(default_factory=ClassScores)
 
 
+@TASK_UTILS.register_module()
 class FrameAssociation:
     """Everything between the outputs for a frame and a video's result (sections 8 to 10).
 
@@ -151,6 +151,10 @@ class FrameAssociation:
         self.class_threshold = class_threshold
         self.mask_threshold = mask_threshold
 
+    def start(self, video: VideoInfo) -> IDOLState:
+        """Return the state before the first frame."""
+        return IDOLState(video)
+
     @torch.no_grad()
     def step(
         self,
@@ -167,7 +171,7 @@ class FrameAssociation:
             logits: ``(Q, K)`` class logits.
             boxes: ``(Q, 4)`` cxcywh, divided by the valid size.
             embeddings: ``(Q, C)``.
-            mask_logits: Returns the mask logits ``(n, H / 4, W / 4)`` of n queries, padding
+            mask_logits: Returns the mask logits ``(n, h, w)`` of n queries, padding
                 included; called once, with the selected queries.
             frame: The prepared frame.
             state: Changed in place, its recorder included.
@@ -233,7 +237,7 @@ def original_masks(logits: Tensor, frame: Frame, threshold: float = 0.5) -> Tens
     nearest neighbour, are the binary masks.
 
     Args:
-        logits: ``(n, H / 4, W / 4)`` of the padded frame.
+        logits: ``(n, h, w)`` of the padded frame.
         frame: The frame.
         threshold: A pixel belongs to the mask above this probability.
 
@@ -244,7 +248,7 @@ def original_masks(logits: Tensor, frame: Frame, threshold: float = 0.5) -> Tens
     if len(logits) == 0:
         return logits.new_zeros((0, *frame.original_size), dtype=torch.uint8)
     enlarged = F.interpolate(
-        logits[:, None].float(), scale_factor=MASK_STRIDE, mode="bilinear", align_corners=False
+        logits[:, None].float(), frame.image.shape[-2:], mode="bilinear", align_corners=False
     )[..., :height, :width]
     masks = (enlarged.sigmoid() > threshold).to(torch.uint8)
     return F.interpolate(masks, size=tuple(frame.original_size), mode="nearest")[:, 0]

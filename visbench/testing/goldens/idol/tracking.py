@@ -11,6 +11,7 @@ import torch
 from visbench.models.idol.assembly import FrameAssociation, IDOLState
 from visbench.models.idol.association import DUPLICATE, IDOLTracker, mask_overlaps
 from visbench.models.idol.memory import Detections, TrackMemory
+from visbench.models.idol.targets import MASK_STRIDE
 from visbench.structures import Frame, VideoInfo, VideoTracks, decode_mask
 from visbench.testing.golden_parts import GoldenPart
 from visbench.testing.parity import EXACT, GoldenCase, Tolerance
@@ -90,7 +91,8 @@ def _segment(golden: GoldenCase, association: FrameAssociation) -> VideoTracks:
     valid, original = (tuple(golden[name].tolist()) for name in ("img_size", "ori_size"))
     state = IDOLState(VideoInfo(0, "golden", *original))
     for index, (logits, boxes, embeddings, masks) in enumerate(zip(*outputs, strict=True)):
-        frame = Frame(index, None, valid, original)
+        padded = [MASK_STRIDE * side for side in masks.shape[-2:]]
+        frame = Frame(index, torch.empty(3, *padded, device="meta"), valid, original)
         association.step(logits, boxes, embeddings, masks.__getitem__, frame, state)
     return association.finish(state)
 
