@@ -7,10 +7,12 @@ import visbench.registry  # noqa: F401  (sets up the operators before mmdet is i
 from visbench.models.base import OnlineVISModel, VISModel
 from visbench.models.baselines import Mask2FormerVIS, MaskTrackRCNN
 from visbench.models.data_preprocessor import ClipPreprocessor
+from visbench.models.idol import IDOL
 from visbench.models.inspro import InsPro, InsProLite, InsProTrackDetect
 from visbench.models.state import VideoState
 
 __all__ = [
+    "IDOL",
     "ClipPreprocessor",
     "InsPro",
     "InsProLite",

@@ -110,14 +110,12 @@ class SourceWeights(Mapping[str, Tensor]):
         Raises:
             ConversionError: If the source lacks a wanted name or has another shape.
         """
-        patterns = [(re.compile(pattern), template) for pattern, template in rules]
         optional = [re.compile(pattern) for pattern in if_it_fits]
         taken: dict[str, Tensor] = {}
         missing, other = [], []
-        for name, ours in model.state_dict().items():
-            source = _first_match(patterns, name)
-            if source is None:
-                continue
+        weights = model.state_dict()
+        for name, source in source_names(model, rules).items():
+            ours = weights[name]
             if source not in self:
                 missing += [] if name.endswith(BATCH_COUNTER) else [source]
             elif self._weights[source].shape == ours.shape:
@@ -140,6 +138,18 @@ class SourceWeights(Mapping[str, Tensor]):
             f"{len(self)} entries such as {', '.join(list(self)[:3]) or 'none'}. Name the right "
             "source, or use a checkpoint (or a config) of the same sizes"
         )
+
+
+def source_names(model: nn.Module, rules: Iterable[Rule]) -> dict[str, str]:
+    """Return what the weights of a model are called in the source, by our names.
+
+    Args:
+        model: Our model.
+        rules: See :meth:`SourceWeights.take`.
+    """
+    patterns = [(re.compile(pattern), template) for pattern, template in rules]
+    matches = {name: _first_match(patterns, name) for name in model.state_dict()}
+    return {name: source for name, source in matches.items() if source is not None}
 
 
 def _first_match(patterns: Iterable[tuple[re.Pattern[str], str]], name: str) -> str | None:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import box_convert
 
 from visbench.models.idol.association import IDOLTracker, mask_overlaps, select_queries
+from visbench.models.idol.masks import binary_masks
 from visbench.models.idol.memory import Detections, TrackMemory
 from visbench.models.state import VideoState
 from visbench.registry import TASK_UTILS
@@ -125,7 +125,6 @@ class FrameAssociation:
         multi_class: Whether a track is reported under every class above ``class_threshold``;
             otherwise under its best class alone.
         class_threshold: Least class score that is reported, exclusive.
-        mask_threshold: A pixel belongs to a mask above this probability.
 
     Raises:
         ValueError: If ``score_reduce`` is another word.
@@ -139,7 +138,6 @@ class FrameAssociation:
         score_reduce: str = "mean",
         multi_class: bool = True,
         class_threshold: float = 0.05,
-        mask_threshold: float = 0.5,
     ) -> None:
         if score_reduce not in SCORE_REDUCERS:
             raise ValueError(f"score_reduce={score_reduce!r} is not one of {list(SCORE_REDUCERS)}")
@@ -149,7 +147,6 @@ class FrameAssociation:
         self.score_reduce = score_reduce
         self.multi_class = multi_class
         self.class_threshold = class_threshold
-        self.mask_threshold = mask_threshold
 
     def start(self, video: VideoInfo) -> IDOLState:
         """Return the state before the first frame."""
@@ -192,12 +189,13 @@ class FrameAssociation:
         ids = self.tracker.update(state.memory, detections)
         kept = np.flatnonzero(ids >= 0)
         rows = torch.from_numpy(kept).to(masks.device)
+        stride = frame.image.shape[-1] // masks.shape[-1]
         instances = FrameInstances(
             ids[kept],
             detections.labels[kept],
             detections.scores[kept],
             original_boxes(boxes[rows].float(), frame.original_size),
-            encode_masks(original_masks(masks[rows], frame, self.mask_threshold)),
+            encode_masks(binary_masks(masks[rows], stride, frame.valid_size, frame.original_size)),
         )
         state.recorder.add(frame.index, instances)
         found = _array(probabilities[rows], np.float64)
@@ -228,30 +226,6 @@ def original_boxes(boxes: Tensor, original_size: tuple[int, int]) -> Tensor:
     """Return boxes ``(n, 4)``, cxcywh and relative, as xyxy in pixels of the frame as filmed."""
     height, width = original_size
     return box_convert(boxes, "cxcywh", "xyxy") * boxes.new_tensor([width, height, width, height])
-
-
-def original_masks(logits: Tensor, frame: Frame, threshold: float = 0.5) -> Tensor:
-    """Return binary masks of the frame as filmed (fact sheet, section 10).
-
-    Logits are enlarged by bilinear interpolation; what is resized to the original size, by the
-    nearest neighbour, are the binary masks.
-
-    Args:
-        logits: ``(n, h, w)`` of the padded frame.
-        frame: The frame.
-        threshold: A pixel belongs to the mask above this probability.
-
-    Returns:
-        ``(n, *original_size)`` of 0 and 1.
-    """
-    height, width = frame.valid_size
-    if len(logits) == 0:
-        return logits.new_zeros((0, *frame.original_size), dtype=torch.uint8)
-    enlarged = F.interpolate(
-        logits[:, None].float(), frame.image.shape[-2:], mode="bilinear", align_corners=False
-    )[..., :height, :width]
-    masks = (enlarged.sigmoid() > threshold).to(torch.uint8)
-    return F.interpolate(masks, size=tuple(frame.original_size), mode="nearest")[:, 0]
 
 
 def _array(values: Tensor, dtype: npt.DTypeLike) -> npt.NDArray[Any]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.ops import box_convert
 
 MASK_STRIDE = 4
-"""Pixels of the padded frame per cell of the mask logits."""
+"""Pixels of the padded frame per cell of the mask logits in the reference implementation."""
 
 
 @dataclass
@@ -40,7 +40,9 @@ class PairTargets:
 
 
 def pair_targets(
-    samples: Sequence[TrackDataSample], device: torch.device | str
+    samples: Sequence[TrackDataSample],
+    device: torch.device | str,
+    mask_stride: int = MASK_STRIDE,
 ) -> list[PairTargets]:
     """Collect the objects of a batch of clips of one or two frames.
 
@@ -51,11 +53,12 @@ def pair_targets(
         samples: B samples with ``gt_instances`` of visible objects, as PackClip and
             ClipPreprocessor leave them.
         device: Where the tensors go.
+        mask_stride: Pixels of the padded frame per cell of the mask logits.
 
     Raises:
         ValueError: If a clip has more than two frames or an id occurs twice in a frame.
     """
-    return [_pair(sample, device) for sample in samples]
+    return [_pair(sample, device, mask_stride) for sample in samples]
 
 
 def frame_order(sample: TrackDataSample) -> list[int]:
@@ -73,7 +76,7 @@ def frame_order(sample: TrackDataSample) -> list[int]:
     return [key, *(index for index in range(len(sample)) if index != key)]
 
 
-def _pair(sample: TrackDataSample, device: torch.device | str) -> PairTargets:
+def _pair(sample: TrackDataSample, device: torch.device | str, mask_stride: int) -> PairTargets:
     frames = [sample[index] for index in frame_order(sample)]
     key, ids = frames[0].gt_instances, _ids(frames[0])
     reference_boxes = torch.zeros(len(ids), 4)
@@ -87,7 +90,7 @@ def _pair(sample: TrackDataSample, device: torch.device | str) -> PairTargets:
     return PairTargets(
         labels=torch.as_tensor(key.labels).to(device),
         boxes=relative_boxes(frames[0]).to(device),
-        masks=sample_masks(key.masks, frames[0].batch_input_shape).to(device),
+        masks=sample_masks(key.masks, frames[0].batch_input_shape, mask_stride).to(device),
         reference_boxes=reference_boxes.to(device),
         valid=valid.to(device),
     )

@@ -6,6 +6,7 @@ A new method adds a module here and an entry below; a test fails while a registe
 
 from visbench.testing.conformance.case import ConformanceCase
 from visbench.testing.conformance.cases import (
+    idol,
     inspro,
     inspro_lite,
     inspro_track_detect,
@@ -17,6 +18,8 @@ from visbench.testing.conformance.cases import (
 CASES: tuple[ConformanceCase, ...] = (
     masktrack_rcnn.CASE,
     mask2former_vis.CASE,
+    idol.CASE,
+    idol.STILL_IMAGES_CASE,
     inspro.CASE,
     inspro.BOXES_CASE,
     inspro_lite.CASE,
