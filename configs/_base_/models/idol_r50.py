@@ -39,4 +39,22 @@ model = dict(
         mask_branch=dict(hidden_channels=64, out_channels=8, num_levels=3),
         mask_head=dict(channels=8, num_layers=3, stride=8),
     ),
+    criterion=dict(
+        type="visbench.IDOLCriterion",
+        identity=dict(
+            type="visbench.ContrastiveIdentityLoss",
+            selection=dict(type="visbench.OptimalTransportSelection"),
+        ),
+    ),
+    association=dict(
+        type="visbench.FrameAssociation",
+        tracker=dict(
+            type="visbench.IDOLTracker",
+            matching=dict(type="visbench.EmbeddingMatching", frame_weight=True),
+            temporal_weight="score",
+            memory_length=3,
+            nms_threshold=0.5,
+            new_threshold=0.2,
+        ),
+    ),
 )

@@ -148,8 +148,7 @@ def assign(cost: Tensor, overlaps: Tensor, num_candidates: int) -> Tensor:
     matched = torch.zeros_like(cost, dtype=torch.bool)
     if not cost.numel():
         return matched
-    largest = overlaps.topk(min(num_candidates, len(overlaps)), dim=0).values
-    for column, count in enumerate(largest.sum(dim=0).int().clamp(min=1).tolist()):
+    for column, count in enumerate(_sample_counts(overlaps, num_candidates).tolist()):
         matched[cost[:, column].topk(count, largest=False).indices, column] = True
     contested = matched.sum(dim=1) > 1
     _keep_cheapest(matched, cost, contested)
@@ -163,6 +162,12 @@ def assign(cost: Tensor, overlaps: Tensor, num_candidates: int) -> Tensor:
         if (matched.sum(dim=1) > 1).any():
             _keep_cheapest(matched, cost, contested)
     return matched
+
+
+def _sample_counts(overlaps: Tensor, num_candidates: int) -> Tensor:
+    """Return the sum of the largest IoUs of every object, a whole number of at least 1."""
+    largest = overlaps.topk(min(num_candidates, len(overlaps)), dim=0).values
+    return largest.sum(dim=0).int().clamp(min=1)
 
 
 def _keep_cheapest(matched: Tensor, cost: Tensor, rows: Tensor) -> None:
@@ -232,6 +237,28 @@ class OptimalTransportSelection:
         # The reference implementation goes on with the cost that the first call has changed.
         kept = assign(cost, overlaps, self.num_kept)
         return SampleSelection(positive.T.to(logits.device), ~kept.T.to(logits.device))
+
+
+@TASK_UTILS.register_module()
+class CostRankSelection(OptimalTransportSelection):
+    """Samples of the contrastive loss by cost as the supplementary words it (section 4).
+
+    Every object by itself takes the queries of lowest cost as positives and those of highest cost
+    as negatives, whatever other objects take. Numbers are those of OptimalTransportSelection.
+    """
+
+    @torch.no_grad()
+    def __call__(
+        self, logits: Tensor, boxes: Tensor, labels: Tensor, gt_boxes: Tensor
+    ) -> SampleSelection:
+        """Select samples among the queries of one frame; see :class:`SimOTAMatcher`."""
+        cost, overlaps = self.matcher.costs(logits, boxes, labels, gt_boxes)
+        rank = cost.argsort(dim=0, stable=True).argsort(dim=0)
+        positive, kept = (
+            (rank < _sample_counts(overlaps, number)).T
+            for number in (self.num_positive, self.num_kept)
+        )
+        return SampleSelection(positive.to(logits.device), ~kept.to(logits.device))
 
 
 @TASK_UTILS.register_module()
