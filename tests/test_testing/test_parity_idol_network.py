@@ -50,5 +50,5 @@ def test_unknown_backbone_is_named() -> None:
     golden = GoldenCase(
         Path("x.npz"), "forward_r50", {}, {"config": "ytvis19_vit", "num_classes": 3}
     )
-    with pytest.raises(GoldenError, match="ytvis19_vit.*r50"):
+    with pytest.raises(GoldenError, match=r"ytvis19_vit.*r50"):
         network.build(golden)
