@@ -125,7 +125,9 @@ def reference_weights(model: nn.Module) -> dict[str, Tensor]:
     """Return random weights under the reference's names, with the alias of the box layers."""
     ours = model.state_dict()
     weights = {
-        name: torch.rand_like(ours[key]) for key, name in source_names(model, VNEXT_RULES).items()
+        name: torch.rand_like(ours[key])
+        for key, name in source_names(model, VNEXT_RULES).items()
+        if ours[key].is_floating_point()
     }
     aliases = {
         name.replace(BOX_LAYERS, BOX_ALIAS): value
@@ -157,7 +159,8 @@ def test_reference_weights_are_taken_whole(settings: Callable[[], dict]) -> None
     taken = from_vnext(source, model)
     assert source.left == []
     for ours, theirs in source_names(model, VNEXT_RULES).items():
-        assert taken[ours].sum().isclose(weights[theirs].sum())
+        if theirs in weights:
+            assert taken[ours].sum().isclose(weights[theirs].sum())
     query = taken["transformer.query_embedding.weight"]
     assert query.equal(weights["detr.detr.query_embed.weight"])
 

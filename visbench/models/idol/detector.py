@@ -11,7 +11,7 @@ from mmdet.structures import TrackDataSample
 from torch import Tensor
 
 from visbench.models.base import OnlineVISModel
-from visbench.models.idol.head import IDOLHead
+from visbench.models.idol.head import FrameOutputs, IDOLHead
 from visbench.models.idol.identity_losses import FrameQueries
 from visbench.models.idol.matching import Match
 from visbench.models.idol.targets import frame_order, pair_targets
@@ -104,27 +104,16 @@ class IDOL(OnlineVISModel[VideoState]):
         Raises:
             FloatingPointError: If a prediction is not finite.
         """
-        order = [frame_order(sample) for sample in data_samples]
-        pairs = len(order)
-        position = torch.tensor(order).T.flatten()
-        clip = torch.arange(pairs).repeat(inputs.shape[1])
-        sizes = [
-            _size(data_samples[i][j].img_shape)
-            for i, j in zip(clip.tolist(), position.tolist(), strict=True)
-        ]
-        decoded = self.decode(inputs[clip, position], sizes)
+        frames, sizes = _key_frames_first(data_samples)
+        decoded = self.decode(inputs[frames], sizes)
+        pairs = len(data_samples)
         key, reference = decoded.frames(slice(pairs)), decoded.frames(slice(-pairs, None))
         targets = pair_targets(data_samples, inputs.device, self.head.mask_stride)
         outputs = [self.head(key.hidden, key.references, layer) for layer in range(len(key.hidden))]
         logits = require_finite(torch.stack([output.logits for output in outputs]))
         boxes = torch.stack([output.boxes for output in outputs])
         matches = self.criterion.match(logits, boxes, targets)
-        mask_features = self.head.mask_branch(key.memory)
-        whole = torch.tensor(sizes[:pairs], device=inputs.device)
-        masks = [
-            self.head.mask_logits(mask_features, output, *_matched(match), whole)
-            for output, match in zip(outputs, matches, strict=True)
-        ]
+        masks = self._matched_masks(key, outputs, matches, sizes[:pairs])
         last = self.head(reference.hidden, reference.references)
         return {
             **self.criterion.box_losses(logits, boxes, targets, matches),
@@ -136,6 +125,21 @@ class IDOL(OnlineVISModel[VideoState]):
                 matches[-1],
             ),
         }
+
+    def _matched_masks(
+        self,
+        decoded: Decoded,
+        outputs: Sequence[FrameOutputs],
+        matches: Sequence[Sequence[Match]],
+        sizes: Sequence[tuple[int, int]],
+    ) -> list[Tensor]:
+        """Return the mask logits ``(n, h, w)`` of the n matched queries of every layer."""
+        features = self.head.mask_branch(decoded.memory)
+        valid_sizes = torch.tensor(sizes, device=features.device)
+        return [
+            self.head.mask_logits(features, output, *_matched(of_frames), valid_sizes)
+            for output, of_frames in zip(outputs, matches, strict=True)
+        ]
 
     def start(self, video: VideoInfo) -> VideoState:
         """Return the state that the association begins with."""
@@ -218,6 +222,17 @@ def require_finite(logits: Tensor) -> Tensor:
             "without reduced precision"
         )
     return logits
+
+
+def _key_frames_first(
+    samples: Sequence[TrackDataSample],
+) -> tuple[tuple[Tensor, Tensor], list[tuple[int, int]]]:
+    """Return clip and position of all key frames, then of all reference frames; their sizes."""
+    order = torch.tensor([frame_order(sample) for sample in samples])
+    clip = torch.arange(len(samples)).repeat(order.shape[1])
+    position = order.T.flatten()
+    frames = zip(clip.tolist(), position.tolist(), strict=True)
+    return (clip, position), [_size(samples[i][j].img_shape) for i, j in frames]
 
 
 def _matched(matches: Sequence[Match]) -> tuple[Tensor, Tensor]:
