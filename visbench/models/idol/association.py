@@ -96,7 +96,7 @@ def bidirectional_softmax(embeddings: Floats, others: Floats) -> Floats:
         others: ``(m, C)`` of tracks.
     """
     similarity = embeddings @ others.T
-    mean: Floats = (_softmax(similarity, 1) + _softmax(similarity, 0)) / 2
+    mean: Floats = (_softmax(similarity, 1) + _softmax(similarity, 0)) * np.float32(0.5)
     return mean
 
 
