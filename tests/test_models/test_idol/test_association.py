@@ -27,7 +27,7 @@ from visbench.models.idol.memory import Detections, TrackMemory, recency, weight
 CHANNELS = 4
 
 
-def frame(rng: np.random.Generator, count: int, spread: float = 2.0) -> Detections:
+def frame(rng: np.random.Generator, count: int, spread: float = 0.7) -> Detections:
     """Return detections of a few recurring appearances, the most probable first."""
     looks = np.random.default_rng(0).normal(size=(5, CHANNELS)) * spread
     which = rng.permutation(5)[:count]

@@ -101,16 +101,15 @@ def test_match_is_that_of_loops(seed: int, objects: int) -> None:
     matcher = SimOTAMatcher()
     cost, overlaps = matcher.costs(*inputs)
     assert np.allclose(cost, slow_costs(*inputs), atol=2e-3)
-    expected = slow_assign(cost.numpy().copy(), overlaps.numpy(), 10)
+    final = cost.numpy().copy()
+    expected = slow_assign(final, overlaps.numpy(), 10)
     match = matcher(*inputs)
     assert match.queries.tolist() == sorted(expected)
     assert match.objects.tolist() == [min(expected[q]) for q in sorted(expected)]
-    assert set(match.objects.tolist()) == set(range(objects))
     for g, query in enumerate(match.key_queries.tolist()):
-        own = [
-            q for q, o in zip(match.queries.tolist(), match.objects.tolist(), strict=True) if o == g
-        ]
+        own = [q for q, owned in expected.items() if g in owned]
         assert query in own
+        assert final[query, g] == final[own, g].min()
 
 
 @given(st.integers(0, 10_000), st.integers(1, 12), st.integers(1, 6))
@@ -178,6 +177,13 @@ def test_samples_by_rank_ignore_other_objects() -> None:
         few, many = (max(1, int(largest[:n].sum())) for n in (10, 100))
         assert set(together.positive[g].nonzero()[:, 0].tolist()) == set(order[:few].tolist())
         assert set(together.negative[g].nonzero()[:, 0].tolist()) == set(order[many:].tolist())
+
+
+def test_samples_of_identical_objects_depend_on_the_selection() -> None:
+    inputs = problem(3, queries=60, objects=2, duplicates=True)
+    ranked, transported = CostRankSelection()(*inputs), OptimalTransportSelection()(*inputs)
+    assert torch.equal(ranked.positive[0], ranked.positive[1])
+    assert not (transported.positive[0] & transported.positive[1]).any()
 
 
 def test_samples_by_overlap() -> None:

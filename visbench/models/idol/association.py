@@ -96,7 +96,8 @@ def bidirectional_softmax(embeddings: Floats, others: Floats) -> Floats:
         others: ``(m, C)`` of tracks.
     """
     similarity = embeddings @ others.T
-    return (_softmax(similarity, 1) + _softmax(similarity, 0)) / 2
+    mean: Floats = (_softmax(similarity, 1) + _softmax(similarity, 0)) * np.float32(0.5)
+    return mean
 
 
 def _softmax(values: Floats, axis: int) -> Floats:

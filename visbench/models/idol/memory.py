@@ -35,8 +35,13 @@ class Detections(NamedTuple):
 
     def select(self, rows: Ints) -> Detections:
         """Return some of the detections."""
-        parts = [values[rows] for values in self[:4]]
-        return Detections(*parts, self.overlaps[np.ix_(rows, rows)])
+        return Detections(
+            self.embeddings[rows],
+            self.boxes[rows],
+            self.labels[rows],
+            self.scores[rows],
+            self.overlaps[np.ix_(rows, rows)],
+        )
 
 
 def _no_ints() -> Ints:

@@ -33,7 +33,7 @@ from mmdet.structures.mask import BitmapMasks  # isort: skip
 
 Results = dict[str, Any]
 
-UNWEIGHTED = dict.fromkeys(
+UNWEIGHTED: dict[str, Any] = dict.fromkeys(
     ("ce_weight", "bbox_weight", "giou_weight", "mask_weight", "dice_weight"), 1.0
 )
 
