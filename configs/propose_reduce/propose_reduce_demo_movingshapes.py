@@ -10,7 +10,7 @@ method_name = "Propose-Reduce"
 
 model = dict(
     type="visbench.SeqMaskRCNN",
-    guidance_losses=True,
+    all_pairs=True,
     key_frames=dict(type="visbench.EvenKeyFrames", num_key_frames=5),
     propose=dict(memory_interval=5),
     score=dict(type="visbench.MeanOverMask"),
@@ -19,7 +19,7 @@ model = dict(
     max_predictions=20,
     loss_prop=dict(type="visbench.SoftIoULoss", loss_weight=1.0),
     # Without it a training from scratch ends in empty masks.
-    loss_prop_pixel=dict(type="visbench.PixelCrossEntropy", loss_weight=5.0),
+    loss_prop_pixel=dict(type="visbench.PixelCrossEntropy", loss_weight=1.0),
     prop_head=dict(
         type="visbench.SeqPropHead",
         in_channels={{_base_.channels}},
@@ -29,6 +29,15 @@ model = dict(
         key_channels=32,
         value_channels=32,
         norm_cfg=dict(type="GN", num_groups=8),
+        encoder_strides=(1, 2),
+        matched_start=True,
+        init_cfg=dict(
+            type="Kaiming",
+            layer="Conv2d",
+            mode="fan_in",
+            nonlinearity="relu",
+            override=dict(type="Normal", name="memory_key", std=0.08),
+        ),
     ),
     detector=dict(
         roi_head=dict(mask_head=dict(type="visbench.SeqMaskHead")),
