@@ -164,3 +164,15 @@ def test_position_is_from_zero_to_two_pi() -> None:
     assert torch.equal(embedded[0, 4::2], torch.zeros(2, 3, 1))
     with pytest.raises(ValueError, match="not divisible by 4"):
         TokenPosition(6)
+
+
+def test_a_linear_bank_embeds_the_share_of_a_token_that_an_id_covers() -> None:
+    bank = module(linear_bank_start=True).bank
+    vectors = bank.conv.weight.sum(dim=(2, 3))
+    assert 0.5 < vectors.std() < 1.5
+    labels = torch.full((1, SIZE[0] * 8, SIZE[1] * 8), NUM_IDS)
+    labels[0, 9:14, 17:23] = 1
+    # The kernel of the token in row 1, column 2 covers the pixels 4 to 12 and 12 to 20.
+    share = labels[0, 4:13, 12:21].eq(1).float().mean()
+    expected = bank.conv.bias + share * vectors[:, 1] + (1 - share) * vectors[:, NUM_IDS]
+    torch.testing.assert_close(bank(id_mask_of(labels, NUM_IDS))[0, :, 1, 2], expected)

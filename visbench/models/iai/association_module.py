@@ -41,6 +41,8 @@ class AssociationModule(BaseModule):
             starts from Xavier's distribution, as in the reference implementation, constants of
             the channel gate and the local value bias included. Otherwise these start as identity
             and zero.
+        linear_bank_start: Whether the id bank starts as :meth:`IdentityBank.start_linear` says. The
+            reference's start says little of small objects and takes long to learn from.
         init_cfg: Initialisation config of MMEngine.
     """
 
@@ -55,6 +57,7 @@ class AssociationModule(BaseModule):
         global_interval: int = 3,
         max_global_frames: int | None = None,
         xavier_everywhere: bool = False,
+        linear_bank_start: bool = False,
         init_cfg: Any = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -71,6 +74,7 @@ class AssociationModule(BaseModule):
         reads_global = self.block.global_attention is not None
         self.limits = (global_interval if reads_global else None, max_global_frames)
         self.xavier_everywhere = xavier_everywhere
+        self.linear_bank_start = linear_bank_start
         self.new_memory()  # complains of limits that make no sense
 
     def new_memory(self) -> AssociationMemory:
@@ -138,13 +142,15 @@ class AssociationModule(BaseModule):
         memory.write(frame.key, self.block.values(frame.content, embedding), new)
 
     def init_weights(self) -> None:
-        """Initialise block and bank from Xavier's uniform distribution."""
+        """Initialise block and bank from Xavier's uniform distribution, or the bank as a mean."""
         super().init_weights()
         for part in (self.block, self.bank):
             constants = set() if self.xavier_everywhere else set(_constants(part))
             for name, parameter in part.named_parameters():
                 if parameter.dim() > 1 and name not in constants:
                     nn.init.xavier_uniform_(parameter)
+        if self.linear_bank_start:
+            self.bank.start_linear()
 
 
 def _constants(part: nn.Module) -> list[str]:

@@ -222,6 +222,16 @@ class IdentityBank(BaseModule):
             num_ids + 1, channels, kernel_size=stride + 1, stride=stride, padding=stride // 2
         )
 
+    @torch.no_grad()
+    def start_linear(self) -> None:
+        """Draw one vector of unit variance per id; a token has the mean over its pixels.
+
+        This is the paper's linear map (Eq. 2), averaged over the kernel.
+        """
+        weight = self.conv.weight
+        vectors = torch.randn(*weight.shape[:2], 1, 1, device=weight.device)
+        weight.copy_(vectors.expand_as(weight) / weight[0, 0].numel())
+
     def forward(self, id_mask: Tensor) -> Tensor:
         """Embed a mask ``(B, N + 1, H, W)`` as ``(B, channels, H / stride, W / stride)``."""
         embedding: Tensor = self.conv(id_mask)
