@@ -18,6 +18,7 @@ model = dict(
         channels=_channels,
         classification_channels=_channels,
         block=dict(window=7, hidden_channels=128, num_groups=8),
+        linear_bank_start=True,
     ),
     neck={**_detector.neck, "in_channels": [32, 64, 3 * _channels]},
     segmenter=dict(
@@ -31,20 +32,30 @@ model = dict(
     ),
 )
 
+batch_size = 4
+single_iters = 700
+max_iters = 1200
 train_dataloader = dict(
-    dataset=dict(clip=dict(_delete_=True, type="visbench.SampleGapClip", num_frames=4, max_gap=3)),
+    batch_size=batch_size,
+    dataset=dict(
+        clip=dict(
+            _delete_=True,
+            type="visbench.SampleGrowingClip",
+            lengths=[(0, 1), (batch_size * single_iters, 3)],
+            frame_range=8,
+            order="sorted",
+        )
+    ),
 )
-
-max_iters = 800
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(
         type="CosineAnnealingLR",
         by_epoch=False,
-        begin=50,
+        begin=single_iters,
         end=max_iters,
-        T_max=max_iters - 50,
+        T_max=max_iters - single_iters,
         eta_min=8e-6,
     ),
 ]
