@@ -109,3 +109,17 @@ def test_method_without_masks() -> None:
     assert track.masks is None
     assert track.boxes is not None
     assert track.boxes[1].tolist() == [0, 0, 2, 2]
+
+
+def test_dropped_ids_leave_nothing_and_may_begin_anew() -> None:
+    seen, absent = (1, 0.5, 7), {}
+    recorder = record([{3: seen, 5: seen}, {5: seen}])
+    recorder.drop([3, 8])
+    assert recorder.ids == [5]
+    assert record([{5: seen}, {5: seen}]).state_dict() == recorder.state_dict()
+    for index, frame in enumerate((absent, {3: seen}), start=2):
+        recorder.add(index, frame_instances(frame))
+    assert recorder.ids == [5, 3]
+    masks = recorder.tracks()[1].masks
+    assert masks is not None
+    assert [mask is not None for mask in masks] == [False, False, False, True]

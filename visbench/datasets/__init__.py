@@ -10,6 +10,7 @@ from __future__ import annotations
 from visbench.lazy import lazy_names
 
 _ORIGINS = {
+    "ChooseTransforms": "transforms",
     "ClipBroadcaster": "transforms",
     "CocoClips": "coco",
     "DAVISUnsupervised": "davis",

@@ -8,12 +8,14 @@ from visbench.models.base import OnlineVISModel, VISModel
 from visbench.models.baselines import Mask2FormerVIS, MaskTrackRCNN
 from visbench.models.data_preprocessor import ClipPreprocessor
 from visbench.models.iai import IAI
+from visbench.models.idol import IDOL
 from visbench.models.inspro import InsPro, InsProLite, InsProTrackDetect
 from visbench.models.propose_reduce import SeqMaskRCNN
 from visbench.models.state import VideoState
 
 __all__ = [
     "IAI",
+    "IDOL",
     "ClipPreprocessor",
     "InsPro",
     "InsProLite",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +69,11 @@ class TrackRecorder:
                 record.boxes.append([float(value) for value in instances.boxes[row]])
             if instances.masks is not None:
                 record.masks.append(instances.masks[row])
+
+    def drop(self, ids: Iterable[int]) -> None:
+        """Forget ids; one that is added again later begins anew, behind the others."""
+        for track_id in ids:
+            self._records.pop(track_id, None)
 
     def mean_score(self, track_id: int) -> float:
         """Return the mean score over the frames in which the id was emitted."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mmdet.structures.mask import BitmapMasks
 
-from visbench.datasets import ClipBroadcaster
+from visbench.datasets import ChooseTransforms, ClipBroadcaster, seeded_generators
 
 RANDOM = [
     {"type": "mmdet.RandomFlip", "prob": 0.5},
@@ -117,3 +117,17 @@ def test_a_shared_coin_may_choose_independent_crops() -> None:
         np.random.seed(seed)
         kinds.add(equal(coin(clip())))
     assert kinds == {True, False}
+
+
+def test_one_of_several_lists_of_transforms_is_drawn() -> None:
+    crop = {"type": "mmdet.RandomCrop", "crop_size": (4, 4), "allow_negative_crop": True}
+    branches = [[], [{"type": "visbench.ClipBroadcaster", "transforms": [crop]}]]
+    choose = ChooseTransforms(branches)
+    sizes = set()
+    for seed in range(12):
+        with seeded_generators(seed):
+            clip = choose({"img": [np.zeros((8, 9, 3), np.uint8) for _ in range(2)]})
+        sizes.add(tuple(image.shape[:2] for image in clip["img"]))
+    assert sizes == {((8, 9), (8, 9)), ((4, 4), (4, 4))}
+    always = ChooseTransforms(branches, [1.0, 0.0])
+    assert always({"img": [np.zeros((8, 9, 3), np.uint8)]})["img"][0].shape == (8, 9, 3)

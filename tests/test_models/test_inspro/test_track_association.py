@@ -16,9 +16,8 @@ from visbench.models.inspro.track_association import (
     Detections,
     TrackAssociation,
     TrackMemory,
-    choose,
-    similarity_logits,
 )
+from visbench.models.layers.multi_cues import choose, similarity_logits
 
 CHANNELS = 3
 VIDEOS = st.tuples(st.integers(0, 10**6), st.lists(st.integers(0, 4), min_size=1, max_size=8))

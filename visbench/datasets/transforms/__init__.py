@@ -4,7 +4,7 @@
 import visbench.registry  # noqa: F401  (sets up the operators before mmdet is imported)
 
 # isort: split
-from visbench.datasets.transforms.broadcast import ClipBroadcaster, JitterClip
+from visbench.datasets.transforms.broadcast import ChooseTransforms, ClipBroadcaster, JitterClip
 from visbench.datasets.transforms.formatting import PackClip
 from visbench.datasets.transforms.guidance import (
     SampleGuidance,
@@ -26,6 +26,7 @@ from visbench.datasets.transforms.sampling import (
 )
 
 __all__ = [
+    "ChooseTransforms",
     "ClipBroadcaster",
     "FrameSampler",
     "JitterClip",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Any
 
-from mmcv.transforms import TransformBroadcaster
+from mmcv.transforms import RandomChoice, TransformBroadcaster
 from mmcv.transforms.utils import cache_random_params
 
 from visbench.registry import TRANSFORMS
@@ -61,6 +61,21 @@ class ClipBroadcaster(TransformBroadcaster):
         keys = dict.fromkeys(key for frame in frames for key in frame)
         results.update({key: [frame.get(key) for frame in frames] for key in keys})
         return results
+
+
+@TRANSFORMS.register_module()
+class ChooseTransforms(RandomChoice):
+    """Draw one of several lists of transforms, for a whole clip or, inside a broadcaster, a frame.
+
+    MMCV's ``RandomChoice``, except that the transforms may be visbench's.
+
+    Args:
+        transforms: Lists of transforms or their configs; a list may be empty.
+        prob: Probability of each list; equal by default.
+    """
+
+    def __init__(self, transforms: list[list[Any]], prob: list[float] | None = None) -> None:
+        super().__init__([build_transforms(branch) for branch in transforms], prob)
 
 
 CLIP_VIEWS = ("jitter", "identical")

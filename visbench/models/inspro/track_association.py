@@ -6,18 +6,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
-NEW = 0
-"""Column of "a new instance" in tables of scores; the instances remembered follow."""
-
-LOST = -1
-"""In place of a column or an id: the detection lost its instance to a better one."""
+from visbench.models.layers.multi_cues import (
+    LOST,
+    NEW,
+    choose,
+    multi_cue_scores,
+    similarity_logits,
+)
 
 
 class Detections(NamedTuple):
@@ -149,48 +148,10 @@ class TrackAssociation:
 
     def match_scores(self, detections: Detections, memory: TrackMemory) -> Tensor:
         """Return ``(n, 1 + m)`` match scores, "new" first."""
-        similarity = similarity_logits(detections.embeddings, memory.embeddings)
-        overlaps = F.pad(bbox_overlaps(detections.boxes, memory.boxes), (1, 0))
-        same = F.pad((detections.labels[:, None] == memory.labels).float(), (1, 0), value=1.0)
-        tiny = torch.finfo(torch.float32).tiny
-        confidence = detections.scores.float().clamp(min=tiny).log()[:, None]
-        return (
-            similarity.log_softmax(dim=1)
-            + self.score_weight * confidence
-            + self.iou_weight * overlaps
-            + self.label_weight * same
+        return multi_cue_scores(
+            similarity_logits(detections.embeddings, memory.embeddings),
+            detections.scores,
+            bbox_overlaps(detections.boxes, memory.boxes),
+            detections.labels[:, None] == memory.labels,
+            (self.score_weight, self.iou_weight, self.label_weight),
         )
-
-
-def similarity_logits(embeddings: Tensor, others: Tensor) -> Tensor:
-    """Return a column of zeros for "new" and the dot products of embeddings, in float32.
-
-    Args:
-        embeddings: ``(n, C)``.
-        others: ``(m, C)``.
-
-    Returns:
-        ``(n, 1 + m)``.
-    """
-    # Dot products of a thousand channels leave the range of half precision.
-    with torch.autocast(embeddings.device.type, enabled=False):
-        return F.pad(embeddings.float() @ others.float().T, (1, 0))
-
-
-def choose(scores: npt.NDArray[np.floating]) -> list[int]:
-    """Return the best column of every row; a column but the first goes to one row only.
-
-    Args:
-        scores: ``(n, 1 + m)``, "new" first.
-
-    Returns:
-        n columns, -1 for a row that lost its best column to a row of higher score. Of equal
-        columns, and of equal rows, the first wins.
-    """
-    columns: list[int] = scores.argmax(axis=1).tolist()
-    owner: dict[int, int] = {}
-    for row in np.argsort(-scores.max(axis=1), kind="stable").tolist():
-        column = columns[row]
-        if column != NEW and owner.setdefault(column, row) != row:
-            columns[row] = LOST
-    return columns

@@ -16,12 +16,11 @@ from visbench.models.inspro.detector import Emitted, InsPro, InsProState
 from visbench.models.inspro.stage import StageOutput
 from visbench.models.inspro.targets import ClipTargets, identity_targets
 from visbench.models.inspro.track_association import (
-    LOST,
     Detections,
     TrackAssociation,
     TrackMemory,
-    similarity_logits,
 )
+from visbench.models.layers.multi_cues import LOST, similarity_logits
 from visbench.registry import MODELS
 from visbench.structures import VideoInfo
 

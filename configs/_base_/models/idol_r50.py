@@ -1,0 +1,60 @@
+# IDOL with ResNet-50 as in the reference implementation; 40 classes as in YouTube-VIS.
+model = dict(
+    type="visbench.IDOL",
+    data_preprocessor=dict(type="visbench.ClipPreprocessor"),
+    backbone=dict(
+        type="mmdet.ResNet",
+        depth=50,
+        num_stages=4,
+        out_indices=(1, 2, 3),
+        frozen_stages=1,
+        norm_cfg=dict(type="BN", requires_grad=False),
+        norm_eval=True,
+        style="pytorch",
+        init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet50"),
+    ),
+    neck=dict(
+        type="mmdet.ChannelMapper",
+        in_channels=[512, 1024, 2048],
+        kernel_size=1,
+        out_channels=256,
+        bias=True,
+        act_cfg=None,
+        norm_cfg=dict(type="GN", num_groups=32),
+        num_outs=4,
+    ),
+    transformer=dict(
+        num_queries=300,
+        num_heads=8,
+        num_points=4,
+        feedforward_channels=1024,
+        num_encoder_layers=6,
+        num_decoder_layers=6,
+        dropout=0.1,
+    ),
+    head=dict(
+        type="visbench.IDOLHead",
+        num_classes=40,
+        embed_channels=256,
+        mask_branch=dict(hidden_channels=64, out_channels=8, num_levels=3),
+        mask_head=dict(channels=8, num_layers=3, stride=8),
+    ),
+    criterion=dict(
+        type="visbench.IDOLCriterion",
+        identity=dict(
+            type="visbench.ContrastiveIdentityLoss",
+            selection=dict(type="visbench.OptimalTransportSelection"),
+        ),
+    ),
+    association=dict(
+        type="visbench.FrameAssociation",
+        tracker=dict(
+            type="visbench.IDOLTracker",
+            matching=dict(type="visbench.EmbeddingMatching", frame_weight=True),
+            temporal_weight="score",
+            memory_length=3,
+            nms_threshold=0.5,
+            new_threshold=0.2,
+        ),
+    ),
+)

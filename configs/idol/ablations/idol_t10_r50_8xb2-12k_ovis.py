@@ -1,0 +1,6 @@
+# IDOL on OVIS, the last 10 embeddings of a track (T = 10); 3 otherwise.
+_base_ = "../idol_r50_8xb2-12k_ovis.py"
+
+model = dict(
+    association=dict(tracker=dict(memory_length=10)),
+)

@@ -1,0 +1,6 @@
+# IDOL on OVIS, recency plus tau = 0.25 as weights of remembered embeddings.
+_base_ = "../idol_r50_8xb2-12k_ovis.py"
+
+model = dict(
+    association=dict(tracker=dict(temporal_weight="tau", tau=0.25)),
+)

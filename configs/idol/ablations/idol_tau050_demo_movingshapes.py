@@ -1,0 +1,6 @@
+# IDOL on MovingShapes, recency plus tau = 0.5 as weights of remembered embeddings.
+_base_ = "../idol_demo_movingshapes.py"
+
+model = dict(
+    association=dict(tracker=dict(temporal_weight="tau", tau=0.5)),
+)
