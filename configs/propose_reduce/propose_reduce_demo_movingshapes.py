@@ -10,16 +10,16 @@ method_name = "Propose-Reduce"
 
 model = dict(
     type="visbench.SeqMaskRCNN",
-    guidance_losses=True,
+    all_pairs=True,
     key_frames=dict(type="visbench.EvenKeyFrames", num_key_frames=5),
-    propose=dict(memory_interval=5),
+    propose=dict(memory_interval=2),
     score=dict(type="visbench.MeanOverMask"),
     reduce=[dict(type="visbench.SequenceNMS", iou_threshold=0.5, score_threshold=0.05)],
     score_threshold=0.05,
     max_predictions=20,
     loss_prop=dict(type="visbench.SoftIoULoss", loss_weight=1.0),
-    # Without it a training from scratch ends in empty masks.
-    loss_prop_pixel=dict(type="visbench.PixelCrossEntropy", loss_weight=5.0),
+    # Without it a training from scratch can end in empty masks.
+    loss_prop_pixel=dict(type="visbench.PixelCrossEntropy", loss_weight=2.0),
     prop_head=dict(
         type="visbench.SeqPropHead",
         in_channels={{_base_.channels}},
@@ -29,24 +29,40 @@ model = dict(
         key_channels=32,
         value_channels=32,
         norm_cfg=dict(type="GN", num_groups=8),
+        # Objects are 16 to 50 pixels wide: cells of 16 pixels are too coarse to match them.
+        encoder_strides=(1, 2),
+        matched_start=True,
+        init_cfg=dict(
+            type="Kaiming",
+            layer="Conv2d",
+            mode="fan_in",
+            nonlinearity="relu",
+            override=dict(type="Normal", name="memory_key", std=0.08),
+        ),
     ),
     detector=dict(
         roi_head=dict(mask_head=dict(type="visbench.SeqMaskHead")),
-        test_cfg=dict(rcnn=dict(score_thr=0.2)),
+        test_cfg=dict(rcnn=dict(score_thr=0.1)),
     ),
 )
 
+# In place of pre-training on still images: single frames first, each propagated to itself, then pairs.
+batch_size = 4
+single_iters = 700
+max_iters = 1100
+warm_up = 50
 train_dataloader = dict(
-    batch_size=2,
+    batch_size=batch_size,
     dataset=dict(
         clip=dict(
-            _delete_=True, type="visbench.SampleKeyReference", num_references=1, frame_range=10
+            _delete_=True,
+            type="visbench.SampleGrowingClip",
+            lengths=[(0, 1), (batch_size * single_iters, 2)],
+            frame_range=8,
+            order="sorted",
         )
     ),
 )
-
-max_iters = 1500
-warm_up = 50
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 optim_wrapper = dict(
     type="OptimWrapper",
@@ -59,9 +75,9 @@ param_scheduler = [
     dict(
         type="CosineAnnealingLR",
         by_epoch=False,
-        begin=warm_up,
+        begin=single_iters,
         end=max_iters,
-        T_max=max_iters - warm_up,
+        T_max=max_iters - single_iters,
         eta_min=8e-6,
     ),
 ]

@@ -239,23 +239,27 @@ class _CornerWeights(torch.autograd.Function):
         ctx: Any, locations: Tensor, weights: Tensor, shapes: Shapes, rows: int
     ) -> tuple[Tensor, Tensor]:
         """Return indices and weights, both (B, Q, heads, L, P, 4)."""
-        batch, _, heads = locations.shape[:3]
+        batch, _, heads, _, points, _ = locations.shape
         device = locations.device
         index_type = torch.int32 if batch * heads * rows < 2**31 else torch.int64
-        size = locations.new_tensor([[(w, h)] for h, w in shapes])  # (L, 1, 2) as x, y
-        last = torch.tensor([[(w, h)] for h, w in shapes], dtype=index_type, device=device)
+        # One value for every point: broadcasting over a few numbers is several times slower.
+        sizes = torch.tensor([[(w, h)] for h, w in shapes], dtype=index_type, device=device)
+        last = sizes.expand(heads, -1, points, 2).contiguous()  # (heads, L, P, 2) as x, y
+        size = last.to(locations.dtype)
         position = torch.addcmul(locations.new_tensor(0.5), locations, size)
-        inside = (position >= 0) & (position < size + 1)
+        inside = None
+        if ctx.needs_input_grad[0]:
+            inside = (position >= 0) & (position < size + 1)
         position = torch.minimum(position.clamp_(min=0), size + 1)
         # Clamped as integers once more: a location that is NaN must not index beyond the table.
         cell = torch.minimum(position.to(index_type).clamp_(min=0), last)
         fraction = position.sub_(cell)
-        stride = last[..., 0] + 1  # (L, 1)
-        begin = torch.cumsum((last[..., 1] + 2) * stride, 0, dtype=index_type)
-        begin = begin - (last[..., 1] + 2) * stride
+        stride = sizes[..., 0] + 1  # (L, 1)
+        begin = torch.cumsum((sizes[..., 1] + 2) * stride, 0, dtype=index_type)
+        begin = begin - (sizes[..., 1] + 2) * stride
         table = torch.arange(batch * heads, dtype=index_type, device=device) * rows
-        base = torch.addcmul(cell[..., 0], cell[..., 1], stride)
-        base += begin + table.view(batch, 1, heads, 1, 1)
+        base = torch.addcmul(cell[..., 0], cell[..., 1], last[..., 0] + 1)
+        base += (begin + table.view(batch, 1, heads, 1, 1)).expand(-1, -1, -1, -1, points)
         zero = torch.zeros_like(stride)
         corners = torch.stack([zero, zero + 1, stride, stride + 1], -1)  # (L, 1, 4)
         ctx.save_for_backward(weights, fraction, inside, size)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mmdet.structures import TrackDataSample
 from mmengine.config import ConfigDict
 
 from visbench.models import SeqMaskRCNN
@@ -18,7 +19,7 @@ from visbench.structures import Frame, VideoInfo, VideoTracks
 from visbench.testing.conformance.case import prepared, seed_all, video_of
 from visbench.testing.conformance.cases.propose_reduce import CASE, MODEL
 from visbench.testing.conformance.result_checks import assert_same
-from visbench.testing.conformance.scene import Scene
+from visbench.testing.conformance.scene import Scene, batch
 
 LENGTH = 6
 
@@ -39,6 +40,19 @@ def propose(**fields: Any) -> dict[str, Any]:
 def segment(model: SeqMaskRCNN, length: int = LENGTH) -> VideoTracks:
     frames = prepared(model, Scene(0, length))
     return model.segment(video_of(frames), iter(frames))
+
+
+def clip_of(model: SeqMaskRCNN, frames: int) -> tuple[torch.Tensor, list[TrackDataSample]]:
+    """Return one training clip; all its frames are key frames."""
+    data = model.data_preprocessor(batch([Scene(0, frames, True)], range(frames)), training=True)
+    return data["inputs"], data["data_samples"]
+
+
+def with_key_frame(samples: list[TrackDataSample], key: int) -> list[TrackDataSample]:
+    """Return pairs of which that frame is the query."""
+    (sample,) = copy.deepcopy(samples)
+    sample.set_metainfo({"key_frames_inds": [key], "ref_frames_inds": [1 - key]})
+    return [sample]
 
 
 @pytest.fixture(scope="module")
@@ -192,11 +206,32 @@ def test_mask_head_learns_nothing_from_the_propagation() -> None:
     assert model.prop_head.mask_embedding.weight.grad.any()
 
 
-def test_guidance_frames_train_the_detector_on_request() -> None:
-    one, both = build().train(), build(guidance_losses=True).train()
-    ours, theirs = losses_of(one), losses_of(both)
-    assert ours["loss_mask"] != theirs["loss_mask"]
-    torch.testing.assert_close(ours["loss_prop"], theirs["loss_prop"])
+def test_all_pairs_are_the_mean_over_both_directions_and_train_the_detector_on_all_frames() -> None:
+    # One clip, so that no other clip's objects weigh in.
+    model = build(all_pairs=True).train()
+    inputs, samples = clip_of(model, frames=2)
+    both = model.loss(inputs, samples)
+    model.all_pairs = False
+    there = model.loss(inputs, with_key_frame(samples, 0))
+    back = model.loss(inputs, with_key_frame(samples, 1))
+    assert both["loss_mask"] != there["loss_mask"]
+    torch.testing.assert_close(both["loss_prop"], (there["loss_prop"] + back["loss_prop"]) / 2)
+
+
+@pytest.mark.parametrize(("frames", "pairs"), [(1, 1), (2, 2), (3, 6)])
+def test_all_pairs_of_a_clip_of_any_length(frames: int, pairs: int) -> None:
+    model = build(all_pairs=True).train()
+    inputs, samples = clip_of(model, frames)
+    seen: list[int] = []
+    memorize = model.prop_head.memorize
+
+    def counted(p2: torch.Tensor, masks: torch.Tensor) -> Any:
+        seen.append(len(masks))
+        return memorize(p2, masks)
+
+    model.prop_head.memorize = counted
+    assert model.loss(inputs, samples)["loss_prop"] > 0
+    assert len(seen) == pairs
 
 
 def test_a_second_propagation_loss() -> None:
@@ -252,6 +287,16 @@ def test_a_detector_without_masks_is_refused() -> None:
     detector["type"] = "FasterRCNN"
     with pytest.raises(ValueError, match="FasterRCNN without a mask head; SeqMaskRCNN needs"):
         build(detector=detector)
+
+
+def test_a_finer_memory_needs_less_padding_and_is_larger() -> None:
+    head = {**MODEL["prop_head"], "encoder_strides": (1, 2)}
+    fine = build(prop_head=head)
+    assert fine.prop_head.padding_divisor == 8
+    features = fine.extract(torch.zeros(1, 3, 64, 64))
+    assert features.encoding.key.shape[-2:] == (8, 8)
+    assert build().extract(torch.zeros(1, 3, 64, 64)).encoding.key.shape[-2:] == (4, 4)
+    assert segment(fine).video.length == LENGTH
 
 
 def test_frames_must_be_padded_to_whole_memory_cells() -> None:

@@ -188,3 +188,29 @@ def test_normalisation_is_an_option_with_weights_of_its_own() -> None:
     normalised = set(tiny_head(norm_cfg={"type": "GN", "num_groups": 2}).state_dict())
     assert plain < normalised
     assert all(".norm" in name for name in normalised - plain)
+
+
+def test_a_matched_start_gives_like_cells_like_keys() -> None:
+    heads = [tiny_head(matched_start=matched) for matched in (True, False)]
+    for head in heads:
+        head.init_weights()
+    p2 = frame_inputs()[0]
+    nothing = torch.zeros(1, *SIZE)
+    keys = [(head.memory_key(head.memory_encoder(p2)), head.query(p2)[0]) for head in heads]
+    torch.testing.assert_close(*keys[0])
+    assert not torch.allclose(*keys[1])
+    assert heads[0].memorize(p2, nothing)[0].shape[1] == 4
+
+
+@pytest.mark.parametrize(("strides", "cells"), [((2, 2), 16), ((1, 2), 8), ((1, 1), 4)])
+def test_the_strides_of_the_encoders_set_the_cells_of_the_memory(
+    strides: tuple[int, int], cells: int
+) -> None:
+    head = tiny_head(encoder_strides=strides)
+    p2, c2, c3 = frame_inputs()
+    height, width = SIZE
+    key, value = head.memorize(p2, torch.ones(2, *SIZE))
+    assert key.shape == (2, 4, 1, height // cells, width // cells)
+    probabilities = head.decode(key, value, head.encode(p2, c2, c3))
+    assert probabilities.shape == (2, 1, *SIZE)
+    assert head.padding_divisor == max(cells, 8)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 from mmdet.models.layers import inverse_sigmoid
-from mmengine.model import BaseModule, bias_init_with_prob
+from mmengine.model import BaseModule, bias_init_with_prob, constant_init
 from torch import Tensor, nn
 
 from visbench.models.idol.masks import LOGIT_UPSAMPLING, MaskBranch, fine_logits
@@ -86,13 +86,14 @@ class IDOLHead(BaseModule):
         Boxes start at their references with a small size, and hardly any class is probable.
         """
         super().init_weights()
-        for branch in self.cls_branches:
-            nn.init.constant_(branch.bias, bias_init_with_prob(PRIOR_PROBABILITY))
-        for branch in self.reg_branches:
-            nn.init.zeros_(branch[-1].weight)
-            nn.init.zeros_(branch[-1].bias)
+        for name, parameter in self.cls_branches.named_parameters():
+            if name.endswith("bias"):
+                nn.init.constant_(parameter, bias_init_with_prob(PRIOR_PROBABILITY))
+        last = [list(branch.children())[-1] for branch in self.reg_branches]
+        for layer in last:
+            constant_init(layer, 0, bias=0)
         # Only the first layer sets a size; the later ones refine it.
-        nn.init.constant_(self.reg_branches[0][-1].bias[2:], -2.0)
+        nn.init.constant_(dict(last[0].named_parameters())["bias"][2:], -2.0)
         for layer in self.controller:
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)

@@ -40,10 +40,11 @@ class MaskBranch(nn.Module):
         )
         self.reduce = nn.Conv2d(channels, hidden_channels, 3, padding=1)
         self.output = nn.Conv2d(hidden_channels, out_channels, 3, padding=1)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_uniform_(module.weight, a=1)
-                nn.init.zeros_(module.bias)
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.kaiming_uniform_(parameter, a=1)
+            else:
+                nn.init.zeros_(parameter)
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """Return the mask features ``(B, out_channels, h, w)`` at the stride of the finest level.

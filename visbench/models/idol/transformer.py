@@ -90,11 +90,13 @@ class DeformableAttention(MultiScaleDeformableAttention):
         offsets = self.sampling_offsets(query).unflatten(-1, (*points, 2))
         logits = self.attention_weights(query).unflatten(-1, (self.num_heads, -1))
         weights = logits.softmax(-1).unflatten(-1, points[1:])
-        centres = reference_points[:, :, None, :, None, :2]
+        # One value for every point: broadcasting over a few numbers is several times slower.
+        references = reference_points[:, :, :, None].expand(-1, -1, -1, self.num_points, -1)
+        centres = references[..., :2].contiguous()[:, :, None]
         if reference_points.shape[-1] == 2:
-            size = offsets.new_tensor([(width, height) for height, width in spatial_shapes])
-            return centres + offsets / size[:, None], weights
-        reach = reference_points[:, :, None, :, None, 2:] * 0.5
+            sizes = offsets.new_tensor([[(width, height)] for height, width in spatial_shapes])
+            return centres + offsets / sizes.expand(-1, self.num_points, -1).contiguous(), weights
+        reach = references[..., 2:].contiguous()[:, :, None] * 0.5
         return centres + offsets / self.num_points * reach, weights
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import permutations
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from mmdet.structures import DetDataSample, TrackDataSample
 from mmdet.structures.bbox import bbox2roi
@@ -34,7 +36,7 @@ from visbench.models.propose_reduce.feature_store import (
     FeatureStore,
     FrameFeatures,
 )
-from visbench.models.propose_reduce.head import MEMORY_STRIDE, soft_aggregate
+from visbench.models.propose_reduce.head import FrameEncoding, soft_aggregate
 from visbench.models.propose_reduce.outputs import to_tracks
 from visbench.models.propose_reduce.propagation import (
     PropagationStep,
@@ -89,8 +91,9 @@ class SeqMaskRCNN(VISModel):
         loss_prop: Config of the propagation loss.
         loss_prop_pixel: Config of a second one, for training from scratch; none if None.
         max_objects: How many objects of a training clip are propagated at most.
-        guidance_losses: Whether guidance frames train the detector too. The paper and the
-            reference train it on query frames; with both, a short training sees twice the images.
+        all_pairs: Ours, for short trainings from scratch: every frame of a clip of any length
+            trains the detector and is propagated to every other. The paper and the reference
+            train on pairs, the detector on query frames and the propagation from guidance frames.
         data_preprocessor: Config of a :class:`~visbench.models.ClipPreprocessor`; its
             ``pad_size_divisor`` must be a multiple of 16.
         init_cfg: Initialisation config of MMEngine.
@@ -113,19 +116,19 @@ class SeqMaskRCNN(VISModel):
         loss_prop: dict | None = None,
         loss_prop_pixel: dict | None = None,
         max_objects: int = 5,
-        guidance_losses: bool = False,
+        all_pairs: bool = False,
         data_preprocessor: dict | None = None,
         init_cfg: Any = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
-        divisor = self.data_preprocessor.pad_size_divisor
-        if divisor % MEMORY_STRIDE:
-            raise ValueError(
-                f"model.data_preprocessor.pad_size_divisor is {divisor}; the memory has a cell for "
-                f"every {MEMORY_STRIDE} pixels, so make it a multiple of {MEMORY_STRIDE}"
-            )
         self.detector = build_mask_detector(detector, type(self).__name__)
         self.prop_head = MODELS.build(ConfigDict(prop_head))
+        divisor, stride = self.data_preprocessor.pad_size_divisor, self.prop_head.padding_divisor
+        if divisor % stride:
+            raise ValueError(
+                f"model.data_preprocessor.pad_size_divisor is {divisor}; the Seq-Prop head needs "
+                f"frames padded to multiples of {stride}, so make it a multiple of {stride}"
+            )
         self.key_frames = TASK_UTILS.build(key_frames)
         self.propose_settings = ProposeSettings(**propose)
         self.score = TASK_UTILS.build(score)
@@ -139,7 +142,7 @@ class SeqMaskRCNN(VISModel):
             {name: MODELS.build(config) for name, config in losses.items()}
         )
         self.max_objects = max_objects
-        self.guidance_losses = guidance_losses
+        self.all_pairs = all_pairs
 
     def loss(self, inputs: Tensor, data_samples: list[TrackDataSample]) -> dict:
         """Return detection losses of the query frames and the propagation loss of the pairs.
@@ -156,36 +159,59 @@ class SeqMaskRCNN(VISModel):
         Raises:
             ValueError: If a clip is not a pair of one key and one reference frame.
         """
-        frames = inputs[pair_indices(inputs, data_samples, type(self).__name__)]
+        frames, samples, pairs = self._training_frames(inputs, data_samples)
         shallow = self.detector.backbone(frames)
         pyramid = self.detector.neck(shallow)
-        queries = [sample.get_key_frames()[0] for sample in data_samples]
-        guidance = [sample.get_ref_frames()[0] for sample in data_samples]
-        detected = queries + guidance if self.guidance_losses else queries
+        detected = len(samples) if self.all_pairs else len(pairs)
         losses, _ = detection_losses(
-            self.detector, [level[: len(detected)] for level in pyramid], detected
+            self.detector, [level[:detected] for level in pyramid], samples[:detected]
         )
-        losses.update(self._propagation_losses(shallow, pyramid, queries, guidance))
+        losses.update(self._propagation_losses(shallow, pyramid, samples, pairs))
         return losses
+
+    def _training_frames(
+        self, inputs: Tensor, data_samples: list[TrackDataSample]
+    ) -> tuple[Tensor, list[DetDataSample], list[tuple[int, int]]]:
+        """Return frames, their samples and pairs (query, guidance) of positions among them."""
+        clips = len(data_samples)
+        if not self.all_pairs:
+            indices = pair_indices(inputs, data_samples, type(self).__name__)
+            samples = [data_samples[clip][frame] for clip, frame in zip(*indices, strict=True)]
+            return inputs[indices], samples, [(clip, clips + clip) for clip in range(clips)]
+        length = inputs.size(1)
+        # Of a still image at least the frame itself can be propagated to.
+        within = list(permutations(range(length), 2)) or [(0, 0)]
+        pairs = [
+            (clip * length + query, clip * length + guidance)
+            for clip in range(clips)
+            for query, guidance in within
+        ]
+        return inputs.flatten(0, 1), [frame for clip in data_samples for frame in clip], pairs
 
     def _propagation_losses(
         self,
         shallow: Sequence[Tensor],
         pyramid: Sequence[Tensor],
-        queries: list[DetDataSample],
-        guidance: list[DetDataSample],
+        samples: list[DetDataSample],
+        pairs: list[tuple[int, int]],
     ) -> dict[str, Tensor]:
         log_odds, wanted = [], []
-        for index, (query, guide) in enumerate(zip(queries, guidance, strict=True)):
-            targets = propagation_targets(guide.gt_instances, query.gt_instances, self.max_objects)
+        encodings: dict[int, FrameEncoding] = {}
+        for query, guidance in pairs:
+            guide = samples[guidance]
+            targets = propagation_targets(
+                guide.gt_instances, samples[query].gt_instances, self.max_objects
+            )
             if not len(targets.masks):
                 continue
-            own = slice(index, index + 1)
-            other = slice(len(queries) + index, len(queries) + index + 1)
+            own, other = slice(query, query + 1), slice(guidance, guidance + 1)
             masks = self.guidance_masks([level[other] for level in pyramid], guide, targets)
             memory = self.prop_head.memorize(pyramid[0][other], masks)
-            encoding = self.prop_head.encode(pyramid[0][own], shallow[0][own], shallow[1][own])
-            log_odds.append(soft_aggregate(self.prop_head.decode(*memory, encoding)))
+            if query not in encodings:
+                encodings[query] = self.prop_head.encode(
+                    pyramid[0][own], shallow[0][own], shallow[1][own]
+                )
+            log_odds.append(soft_aggregate(self.prop_head.decode(*memory, encodings[query])))
             wanted.append(targets.masks)
         if not wanted:
             # Distributed training waits for a gradient of every parameter.
@@ -353,8 +379,8 @@ class SeqMaskRCNN(VISModel):
             step: The objects of a key frame in one frame.
             recorder: Takes up masks and classes.
         """
-        masks = (step.masks >= 0.5).cpu().numpy()
-        visible = masks.any(axis=(1, 2))
+        masks: npt.NDArray[np.bool_] = (step.masks >= 0.5).cpu().numpy()
+        visible = np.asarray(masks.any(axis=(1, 2)))
         recorder.add(step.frame, pack_masks(masks), visible)
         if visible.any():
             probabilities = self.classify(step.pyramid, grown_boxes(masks[visible]))

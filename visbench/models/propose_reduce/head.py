@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -93,12 +94,14 @@ class Refinement(nn.Module):
 
         Args:
             encoded: ``(1, channels, h, w)`` of :meth:`encode`.
-            deep: ``(O, channels, h/2, w/2)``.
+            deep: ``(O, channels, ...)`` at any size, half of it in the reference.
 
         Returns:
             ``(O, channels, h, w)``.
         """
-        return self.merge_block(encoded + _upsample(deep, 2))
+        size = encoded.shape[-2:]
+        deep = F.interpolate(deep, size=size, mode="bilinear", align_corners=False)
+        return self.merge_block(encoded + deep)
 
 
 @MODELS.register_module()
@@ -118,8 +121,12 @@ class SeqPropHead(BaseModule):
         max_affinities: How many affinities, objects times memory cells times query cells, are held
             at once. The memory is read for that many query cells at a time, so that it bounds
             the memory that a read takes; 2**26 are 256 MiB in float32.
+        encoder_strides: Strides of the two blocks of each encoder. The memory has a cell for every
+            ``4 * product`` pixels: 16 in the reference; 8 follows small objects better.
         norm_cfg: Config of a normalisation in the residual blocks, for training from scratch; the
             released weights have none.
+        matched_start: Whether the query encoder and its keys start as copies of the memory's, so
+            that like cells match before anything is learned; for training from scratch.
         init_cfg: Initialisation config of MMEngine; PyTorch's own by default, as in the reference.
 
     Raises:
@@ -135,19 +142,23 @@ class SeqPropHead(BaseModule):
         key_channels: int = 64,
         value_channels: int = 256,
         max_affinities: int = 2**26,
+        encoder_strides: tuple[int, int] = (2, 2),
         norm_cfg: dict | None = None,
+        matched_start: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         if max_affinities < 1:
             raise ValueError(f"prop_head.max_affinities must be at least 1, got {max_affinities}")
         self.max_affinities = max_affinities
+        self.encoder_strides = encoder_strides
+        self.matched_start = matched_start
         self.mask_embedding = nn.Conv2d(1, in_channels, 7, 1, 3)
 
         def encoder() -> nn.Sequential:
             return nn.Sequential(
-                ResidualBlock(in_channels, channels, 2, norm_cfg),
-                ResidualBlock(channels, encoder_channels, 2, norm_cfg),
+                ResidualBlock(in_channels, channels, encoder_strides[0], norm_cfg),
+                ResidualBlock(channels, encoder_channels, encoder_strides[1], norm_cfg),
             )
 
         self.memory_encoder, self.query_encoder = encoder(), encoder()
@@ -162,6 +173,18 @@ class SeqPropHead(BaseModule):
         self.refine_stride8 = Refinement(shallow_channels[1], channels, norm_cfg)
         self.refine_stride4 = Refinement(shallow_channels[0], channels, norm_cfg)
         self.predictor = nn.Conv2d(channels, 2, 3, 1, 1)
+
+    @property
+    def padding_divisor(self) -> int:
+        """Pixels that height and width of frames are multiples of; C3's stride is 8."""
+        return max(P2_STRIDE * math.prod(self.encoder_strides), 8)
+
+    def init_weights(self) -> None:
+        """Initialise by ``init_cfg``; then make the query's layers match the memory's."""
+        super().init_weights()
+        if self.matched_start:
+            self.query_encoder.load_state_dict(self.memory_encoder.state_dict())
+            self.query_key.load_state_dict(self.memory_key.state_dict())
 
     def memorize(self, p2: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """Encode the objects of a frame as one entry of the memory.

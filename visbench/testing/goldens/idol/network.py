@@ -217,11 +217,6 @@ def _mask_head(golden: GoldenCase) -> Results:
     }
 
 
-@torch.no_grad()
-def _components(golden: GoldenCase) -> Results:
-    return {**_attention(golden), **_encoder_layer(golden), "resize_table": _resized(golden)}
-
-
 def _transformer(golden: GoldenCase) -> IDOLTransformer:
     transformer = IDOLTransformer(CHANNELS, num_levels=len(golden["msda_shapes"]), dropout=0.0)
     fill(nn.ModuleDict({"transformer": transformer}))

@@ -22,6 +22,7 @@ from visbench.models.propose_reduce import SeqMaskRCNN
 from visbench.models.propose_reduce.association import SequenceOverlaps, reduce_sequences
 from visbench.models.propose_reduce.checkpoint import RELEASED_RULES
 from visbench.models.propose_reduce.propagation import PropagationStep
+from visbench.models.propose_reduce.proposals import KeyFrameRecorder
 from visbench.structures import Frame, VideoInfo
 from visbench.testing.golden_parts import GoldenPart
 from visbench.testing.goldens.propose_reduce.detector import seeded
@@ -88,10 +89,17 @@ def _clip(
     steps: list[PropagationStep] = []
     # Where the model looks at a step is where we look at it, too.
     observe = model.observe
-    model.observe = lambda step, recorder: (steps.append(step), observe(step, recorder))
+
+    def watched(step: PropagationStep, recorder: KeyFrameRecorder) -> None:
+        steps.append(step)
+        observe(step, recorder)
+
+    model.observe = watched  # type: ignore[method-assign]
     if detections is not None:
         found = iter(range(int(golden["K"])))
-        model.detect = lambda *_: torch.from_numpy(detections(next(found)))
+        model.detect = lambda *_: torch.from_numpy(  # type: ignore[method-assign]
+            detections(next(found))
+        )
     length, height, width = golden["frames"].shape[:3]
     store, layout = model.read(VideoInfo(0, golden.name, height, width), _frames(golden, model))
     assert layout is not None
@@ -230,8 +238,8 @@ def _watch(model: SeqMaskRCNN, outputs: Results) -> None:
     guidance_masks = model.guidance_masks
     indices = iter(range(UNLIMITED))
 
-    def watched(*arguments: Any) -> Tensor:
-        masks = guidance_masks(*arguments)
+    def watched(pyramid: Any, guidance: Any, targets: Any) -> Tensor:
+        masks = guidance_masks(pyramid, guidance, targets)
         outputs[f"guidance{next(indices)}_sub"] = masks[:, ::2, ::2]
         return masks
 
@@ -239,7 +247,7 @@ def _watch(model: SeqMaskRCNN, outputs: Results) -> None:
         for index, logits in enumerate(arguments[0]):
             outputs[f"prop_logits{index}_sub"] = logits[:, :, ::4, ::4]
 
-    model.guidance_masks = watched
+    model.guidance_masks = watched  # type: ignore[method-assign]
     model.propagation_losses["loss_prop"].register_forward_pre_hook(before_loss)
 
 

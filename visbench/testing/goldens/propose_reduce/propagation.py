@@ -54,22 +54,21 @@ def _prop_head(golden: GoldenCase) -> Results:
         "qry_value_sub": query[1][:, ::4],
     }
     for count in (1, 3):
-        memory = tuple(torch.cat(part, dim=2) for part in zip(*slots[:count], strict=True))
-        channels = memory[1].shape[1]
-        probabilities = head.segment(*memory, *query, c2, c3)
+        key, value = (torch.cat(part, dim=2) for part in zip(*slots[:count], strict=True))
+        probabilities = head.segment(key, value, *query, c2, c3)
         log_odds = soft_aggregate(probabilities)
         outputs |= {
-            f"read_mem{count}_sub": read_memory(*memory, *query)[:, :channels:4],
+            f"read_mem{count}_sub": read_memory(key, value, *query)[:, : value.shape[1] : 4],
             f"fg_prob_mem{count}": probabilities,
             f"soft_masks_mem{count}": aggregated_masks(log_odds)[None],
         }
-    alone = tuple(part[:1] for part in slots[0])
+    alone = slots[0][0][:1], slots[0][1][:1]
     return {**outputs, "softagg_mem3": log_odds, **_decoder(head, alone, query, c2, c3)}
 
 
 def _decoder(
     head: SeqPropHead,
-    memory: tuple[Tensor, ...],
+    memory: tuple[Tensor, Tensor],
     query: tuple[Tensor, Tensor],
     c2: Tensor,
     c3: Tensor,
@@ -122,8 +121,8 @@ def _prop_loss(golden: GoldenCase) -> Results:
         targets.append(masks[in_channel_order(golden[f"gt_pids{index}"].tolist())])
     loss = SoftIoULoss()(log_odds, targets)
     loss.backward()
-    tiny = (torch.from_numpy(golden[name]) for name in ("tiny_pred", "tiny_gt"))
-    outputs: Results = {"loss_prop": loss, "tiny_loss": soft_iou_loss(*tiny)}
+    tiny = soft_iou_loss(torch.from_numpy(golden["tiny_pred"]), torch.from_numpy(golden["tiny_gt"]))
+    outputs: Results = {"loss_prop": loss, "tiny_loss": tiny}
     for index, (logits, target) in enumerate(zip(log_odds, targets, strict=True)):
         outputs[f"grad{index}"] = logits.grad
         outputs[f"per_object{index}"] = soft_iou_loss(aggregated_masks(logits.detach()), target)
