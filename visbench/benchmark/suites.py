@@ -18,6 +18,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     "quick": (
         "baselines/masktrack_rcnn_demo_movingshapes.py",
         "inspro/inspro_quick_movingshapes.py",
+        "propose_reduce/propose_reduce_quick_movingshapes.py",
         "iai/iai_quick_movingshapes.py",
     ),
 }
