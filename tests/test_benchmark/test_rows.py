@@ -7,7 +7,7 @@ import pytest
 
 from visbench.benchmark import Row, RowStore, config_hash
 from visbench.benchmark.rows import points
-from visbench.benchmark.suites import SUITES, suite_configs
+from visbench.benchmark.suites import SUITES, config_folder, suite_configs
 from visbench.engine.errors import UserError
 
 ROW = Row("InsPro", "configs/inspro/a_b.py", "movingshapes-v1-easy-val", 3, config_hash="12345678")
@@ -86,6 +86,13 @@ def test_configs_of_suites_exist_and_have_unique_names(suite: str) -> None:
     assert all(path.is_file() for path in paths)
     assert len({path.stem for path in paths}) == len(paths)
     assert all(len(config_hash(path)) == 8 for path in paths)
+
+
+def test_suites_have_every_method() -> None:
+    methods = {path.parent.name for path in config_folder().glob("*/metafile.yml")}
+    assert {path.parent.name for path in suite_configs("demo")} == methods
+    quick = {path.name for path in config_folder().glob("*/*_quick_movingshapes.py")}
+    assert quick <= {path.name for path in suite_configs("quick")}
 
 
 def test_an_unknown_suite_lists_the_others() -> None:
