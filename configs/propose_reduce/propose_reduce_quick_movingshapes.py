@@ -4,8 +4,8 @@
 _base_ = "./propose_reduce_demo_movingshapes.py"
 
 batch_size = 4
-single_iters = 2000
-max_iters = 3200
+single_iters = 700
+max_iters = 1800
 train_dataloader = dict(
     dataset=dict(preset="mixed", clip=dict(lengths=[(0, 1), (batch_size * single_iters, 2)])),
 )
