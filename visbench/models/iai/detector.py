@@ -87,10 +87,11 @@ class IAI(OnlineVISModel[IAIState]):
         num_ids: Number of ids N, the one for "not seen before" included. The paper has 20.
         overflow: What becomes of new objects when ids are used up: ``discard`` or ``share``; see
             :data:`~visbench.models.iai.association.OVERFLOW_RULES`.
-        padding_id: Id of padding in the id masks of training; None for background.
+        padding_id: Id, in the id masks of training, of the padding between images of different
+            size; None for background.
         new_objects_in_training: Whether frames of a training clip in which objects appear enter
-            the global memory, as they do at test time. In the reference they don't, since its
-            test for new objects looks for an id that no target has.
+            the global memory, as they do at test time. In the reference they don't, since it
+            looks for the target N, which only an object beyond all ids has when it is seen again.
         visible_fraction: Detections of which less is visible are dropped.
         max_per_video: Pairs of track and class reported of a video.
         video_score_thr: Mean class score that they must exceed.
@@ -189,7 +190,12 @@ class IAI(OnlineVISModel[IAIState]):
             The segmenter's losses, averaged over the T frames.
         """
         targets = clip_targets(
-            data_samples, self.num_ids, inputs.device, self.overflow, self.padding_id
+            data_samples,
+            self.num_ids,
+            inputs.device,
+            self.overflow,
+            self.padding_id,
+            self.data_preprocessor.pad_size_divisor,
         )
         steps = self.step_losses(inputs, targets)
         return {name: sum(step[name] for step in steps) / len(steps) for name in steps[0]}
@@ -209,7 +215,7 @@ class IAI(OnlineVISModel[IAIState]):
             features, tokens = self.pyramid(frame, memory)
             losses.append(self.segmenter.loss(features, target.instances, target.metas))
             if len(losses) < len(targets):  # nothing reads the last frame
-                new = self.new_objects_in_training and target.new
+                new = target.new if self.new_objects_in_training else target.past_ids
                 self.remember(tokens, target.label_maps, memory, new)
         return losses
 
