@@ -228,6 +228,12 @@ class IdentityBank(BaseModule):
         return embedding
 
     def blank(self, size: Sequence[int]) -> Tensor:
-        """Return the embedding ``(1, channels, *size)`` of a mask of zeros, of size in tokens."""
-        assert self.conv.bias is not None
-        return self.conv.bias[None, :, None, None].expand(-1, -1, *size)
+        """Return the embedding ``(1, channels, *size)`` of a mask of zeros, of size in tokens.
+
+        It is the same for every token. The kernel takes part, with a gradient of 0: clips of one
+        frame would leave it out of the graph, at which distributed training stops.
+        """
+        (stride, _) = self.conv.stride
+        cell = self.conv.weight.new_zeros(1, self.num_ids + 1, stride, stride)
+        embedding: Tensor = self.conv(cell)
+        return embedding.expand(-1, -1, *size)
