@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmdet.models.dense_heads.condinst_head import MaskFeatModule
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -155,15 +156,18 @@ class IAICondInst(IdentitySegmenter):
             # Distributed training wants every parameter in the graph of every process.
             return (mask_features.sum() + predictions.parameters.sum()) * 0
         logits = self.mask_logits(predictions, mask_features, image, point)
-        first, step = self.target_stride // 2, self.target_stride
-        masks = [
-            instances.masks.to_tensor(torch.bool, logits.device)[:, first::step, first::step]
-            for instances in batch_gt_instances
-        ]
+        masks = [self._sampled_masks(instances, logits) for instances in batch_gt_instances]
         starts = torch.tensor([0, *[len(mask) for mask in masks]]).cumsum(0)[:-1].to(image)
         wanted = torch.cat(masks)[starts[image] + targets.objects[image, point]]
         loss: Tensor = self.loss_mask(logits, wanted.float(), avg_factor=len(point))
         return loss
+
+    def _sampled_masks(self, instances: InstanceData, logits: Tensor) -> Tensor:
+        """Return the masks of objects at the size of the logits; beyond the frame they are 0."""
+        first, step = self.target_stride // 2, self.target_stride
+        masks = instances.masks.to_tensor(torch.bool, logits.device)[:, first::step, first::step]
+        missing = [ours - theirs for ours, theirs in zip(logits.shape, masks.shape, strict=True)]
+        return F.pad(masks, (0, missing[2], 0, missing[1]))
 
     def mask_logits(
         self, predictions: DensePredictions, mask_features: Tensor, image: Tensor, point: Tensor
