@@ -88,8 +88,13 @@ class AssociationModule(BaseModule):
             ``(B, out_channels, h, w)``, and what :meth:`write` needs of the frame.
 
         Raises:
-            ValueError: If the remembered frames had another size.
+            ValueError: If the remembered frames had another size or the backbone does not fit.
         """
+        if features.size(1) != self.encoder_projector.in_channels:
+            raise ValueError(
+                f"association.in_channels={self.encoder_projector.in_channels}, but the last level "
+                f"of the backbone has {features.size(1)} channels"
+            )
         encoded = self.encoder_projector(features)
         associated, frame = self.associate(encoded, memory)
         parts = [encoded, associated]

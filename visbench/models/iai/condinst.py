@@ -18,7 +18,8 @@ from visbench.models.iai.condinst_head import (
     DenseTargets,
     IdentityCondInstHead,
 )
-from visbench.models.iai.segmenter import Detections, IdentitySegmenter, read_test_cfg
+from visbench.models.iai.segmenter import Detections, IdentitySegmenter
+from visbench.models.iai.settings import read_test_cfg
 from visbench.models.layers import DynamicMaskHead
 from visbench.models.layers.dynamic_masks import mask_probabilities, upsample_logits
 from visbench.ops.nms import nms
@@ -54,7 +55,7 @@ class IAICondInst(IdentitySegmenter):
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
-        ValueError: If ``test_cfg`` has an unknown field.
+        ValueError: If ``test_cfg`` has an unknown field or a value out of range.
     """
 
     TEST = {
@@ -111,8 +112,23 @@ class IAICondInst(IdentitySegmenter):
         return self.mask_head.stride // LOGIT_UPSAMPLING
 
     def forward(self, features: tuple[Tensor, ...]) -> tuple[DensePredictions, Tensor]:
-        """Return the predictions of all locations and the mask features ``(B, C, h, w)``."""
-        return self.head(features[self.head_start_level :]), self.mask_features(features)
+        """Return the predictions of all locations and the mask features ``(B, C, h, w)``.
+
+        Raises:
+            ValueError: If the neck has not the levels that the config speaks of.
+        """
+        levels, strides = features[self.head_start_level :], self.head.strides
+        if len(levels) != len(strides):
+            raise ValueError(
+                f"the neck has {len(levels)} levels from segmenter.head_start_level="
+                f"{self.head_start_level} on, segmenter.head.strides={list(strides)}"
+            )
+        if len(features) <= self.mask_features.end_level:
+            raise ValueError(
+                f"the neck has {len(features)} levels, too few for segmenter.mask_features."
+                f"end_level={self.mask_features.end_level}"
+            )
+        return self.head(levels), self.mask_features(features)
 
     def loss(
         self,
@@ -122,7 +138,23 @@ class IAICondInst(IdentitySegmenter):
     ) -> dict[str, Tensor]:
         """Return class, id, box, centerness and mask loss of one time step."""
         predictions, mask_features = self(features)
+        self._check_strides(features, mask_features, batch_img_metas[0]["batch_input_shape"])
         return self.losses(predictions, mask_features, batch_gt_instances)
+
+    def _check_strides(
+        self, features: Sequence[Tensor], mask_features: Tensor, size: Sequence[int]
+    ) -> None:
+        named = {
+            "segmenter.head.strides": (features[self.head_start_level], self.head.strides[0]),
+            "segmenter.mask_features.mask_stride": (mask_features, self.mask_head.stride),
+        }
+        for field, (maps, stride) in named.items():
+            cells = tuple(maps.shape[-2:])
+            if cells != tuple(-(-int(side) // stride) for side in size):
+                raise ValueError(
+                    f"maps of {cells[0]}x{cells[1]} cells don't cover frames of "
+                    f"{size[0]}x{size[1]} pixels with a stride of {stride}; correct {field}"
+                )
 
     def losses(
         self,
@@ -195,6 +227,7 @@ class IAICondInst(IdentitySegmenter):
     def detect(self, features: tuple[Tensor, ...], img_meta: dict, first_frame: bool) -> Detections:
         """Detect in one frame; see :class:`IdentitySegmenter`."""
         predictions, mask_features = self(features)
+        self._check_strides(features, mask_features, img_meta["batch_input_shape"])
         return self.detections(predictions, mask_features, img_meta, first_frame)
 
     def detections(

@@ -27,7 +27,8 @@ from visbench.models.iai.association import (
 from visbench.models.iai.association_module import AssociationModule
 from visbench.models.iai.hybrid_association import FrameTokens
 from visbench.models.iai.memory import AssociationMemory
-from visbench.models.iai.segmenter import Detections, IdentitySegmenter
+from visbench.models.iai.segmenter import Detections, build_segmenter
+from visbench.models.iai.settings import check_channels, check_limits
 from visbench.models.iai.targets import TimeStep, clip_targets
 from visbench.models.layers import boxes_to_original
 from visbench.models.state import VideoState
@@ -99,7 +100,7 @@ class IAI(OnlineVISModel[IAIState]):
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
-        ValueError: If ``num_ids`` is too small or ``overflow`` is unknown.
+        ValueError: If a value is out of range or unknown, or parts don't fit together.
     """
 
     def __init__(
@@ -121,13 +122,20 @@ class IAI(OnlineVISModel[IAIState]):
         super().__init__(data_preprocessor, init_cfg)
         if num_ids < FEWEST_IDS:
             raise ValueError(f"num_ids={num_ids} must be at least {FEWEST_IDS}")
+        if padding_id is not None and not 0 <= padding_id <= num_ids:
+            raise ValueError(
+                f"padding_id={padding_id} must be from 0 to num_ids={num_ids}, or None"
+            )
         overflow_rule(overflow)
+        limited = {"max_per_video": max_per_video, "video_score_thr": video_score_thr}
+        check_limits({**limited, "visible_fraction": visible_fraction})
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)
-        self.segmenter: IdentitySegmenter = MODELS.build({**segmenter, "num_ids": num_ids})
-        self.association = (
-            None if association is None else AssociationModule(**association, num_ids=num_ids)
-        )
+        self.segmenter = build_segmenter(segmenter, num_ids=num_ids)
+        self.association = None
+        if association is not None:
+            self.association = AssociationModule(**association, num_ids=num_ids)
+            check_channels(neck, self.association.out_channels)
         self.num_ids = num_ids
         self.overflow = overflow
         self.padding_id = padding_id

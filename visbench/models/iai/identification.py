@@ -36,12 +36,20 @@ class IdentityBranch(BaseModule):
         num_ids: Number of ids N, the one for "not seen before" included.
         loss_id: Config of a classification loss.
         init_cfg: Initialisation config of MMEngine.
+
+    Raises:
+        ValueError: If the loss is no classification loss of MMDetection.
     """
 
     def __init__(self, num_ids: int, loss_id: dict | None = None, init_cfg: Any = None) -> None:
         super().__init__(init_cfg)
         self.num_ids = num_ids
         self.loss_id = MODELS.build(loss_id or FOCAL_LOSS)
+        if not hasattr(self.loss_id, "use_sigmoid"):
+            raise ValueError(
+                f"id_branch.loss_id is a {type(self.loss_id).__name__}, which does not say by "
+                "use_sigmoid what its logits mean; use FocalLoss or CrossEntropyLoss"
+            )
         self.sigmoid: bool = self.loss_id.use_sigmoid
 
     @property
