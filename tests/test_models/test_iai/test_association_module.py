@@ -116,6 +116,8 @@ def test_bound_of_the_global_memory() -> None:
     assert memory.num_global == 2
     with pytest.raises(ValueError, match="max_global_frames=0 of the association memory"):
         module(max_global_frames=0)
+    with pytest.raises(ValueError, match="global_interval=None must be a number of frames"):
+        module(global_interval=None)
 
 
 def test_sizes_that_do_not_fit_are_refused() -> None:

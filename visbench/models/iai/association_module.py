@@ -42,6 +42,9 @@ class AssociationModule(BaseModule):
             the channel gate and the local value bias included. Otherwise these start as identity
             and zero.
         init_cfg: Initialisation config of MMEngine.
+
+    Raises:
+        ValueError: If a size or limit makes no sense.
     """
 
     def __init__(
@@ -69,6 +72,11 @@ class AssociationModule(BaseModule):
         self.bank = IdentityBank(num_ids, channels, stride)
         self.out_channels = 2 * channels + classification_channels
         reads_global = self.block.global_attention is not None
+        if reads_global and global_interval is None:
+            raise ValueError(
+                "association.global_interval=None must be a number of frames; a model without "
+                "global memory has association.block.global_memory=False"
+            )
         self.limits = (global_interval if reads_global else None, max_global_frames)
         self.xavier_everywhere = xavier_everywhere
         self.new_memory()  # complains of limits that make no sense
