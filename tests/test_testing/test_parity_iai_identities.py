@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from visbench.structures import VideoInfo, VideoTracks
 from visbench.testing.goldens.iai import GROUP, association, identities
-from visbench.testing.goldens.iai.identities import WRONG_PIXELS
-from visbench.testing.parity import GoldenCase, check, perturb
+from visbench.testing.goldens.iai.identities import WRONG_PIXELS, _video_results
+from visbench.testing.goldens.iai.model import build_model
+from visbench.testing.parity import Comparison, GoldenCase, GoldenError, check, perturb
 
 ROOT = Path(__file__).parents[2]
 GOLDENS = ROOT / "tests" / "data" / "goldens" / "iai"
@@ -54,6 +57,42 @@ def test_case(case: str) -> None:
 def test_large_case(case: str) -> None:
     (result,) = check(SHARED, [case])
     assert result.passed, result.note
+
+
+def test_a_video_without_results_is_compared() -> None:
+    frames, name = 3, "postprocess_ids"
+    golden = GoldenCase(
+        Path("none.npz"),
+        name,
+        {
+            "video_scores": np.zeros(0, np.float32),
+            "video_labels": np.zeros(0, np.int64),
+            "video_mask_area": np.zeros((0, frames), np.int64),
+            "video_mask_none": np.zeros((0, frames), bool),
+            "video_rle_counts": np.zeros((0, frames), "<U8"),
+            "ori_hw": np.array([4, 4]),
+        },
+        {},
+    )
+    comparison = Comparison(identities.PART.tolerances[name])
+    nothing = _video_results(VideoTracks(VideoInfo(0, "video", 4, 4, frames), [], []))
+    identities.PART.compares[name](golden, nothing, comparison)
+    assert {check.name for check in comparison.checks} == set(golden.arrays) - {"ori_hw"}
+    assert all(check.passed for check in comparison.checks)
+
+
+@pytest.mark.parametrize(("config", "blocks"), [("ytvis2019_iai_condinst_r101", 23), ("x_r50", 6)])
+def test_depth_is_that_of_the_recorded_config(config: str, blocks: int) -> None:
+    meta = {"config": config, "num_ids": 5, "num_classes": 3}
+    with torch.device("meta"):
+        model = build_model(GoldenCase(Path("case.npz"), "case", {}, meta))
+    assert len(model.backbone.layer3) == blocks
+
+
+def test_a_config_without_a_depth_is_refused() -> None:
+    golden = GoldenCase(Path("case.npz"), "case", {}, {"config": "unknown"})
+    with pytest.raises(GoldenError, match=r"meta\.config does not name a ResNet"):
+        build_model(golden)
 
 
 def spoil(name: str, array: np.ndarray, pixels: int) -> np.ndarray:

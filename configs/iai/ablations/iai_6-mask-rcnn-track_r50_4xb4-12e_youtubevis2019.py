@@ -1,5 +1,8 @@
 # Table 6: tracking by detection on Mask R-CNN. Data and schedule are those of IAI.
-_base_ = "../iai_mask-rcnn_r50_4xb4-12e_youtubevis2019.py"
+_base_ = [
+    "../iai_mask-rcnn_r50_4xb4-12e_youtubevis2019.py",
+    "../../_base_/models/track_head_r50.py",
+]
 
 model = dict(
     _delete_=True,
@@ -8,24 +11,12 @@ model = dict(
     backbone=_base_.model.backbone,
     neck=_base_.model.neck,
     segmenter=_base_.model.segmenter,
-    track_head=dict(
-        type="mmdet.RoITrackHead",
-        roi_extractor=dict(
-            type="mmdet.SingleRoIExtractor",
-            roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=2),
-            out_channels=256,
-            featmap_strides=[4, 8, 16, 32],
-            finest_scale=56,
+    track_head={
+        **_base_.track_head,
+        "roi_extractor": dict(
+            **_base_.track_head.roi_extractor, featmap_strides=[4, 8, 16, 32], finest_scale=56
         ),
-        embed_head=dict(
-            type="visbench.SignedRoIEmbedHead",
-            num_fcs=2,
-            roi_feat_size=7,
-            in_channels=256,
-            fc_out_channels=1024,
-            loss_match=dict(type="mmdet.CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
-        ),
-    ),
+    },
     association=dict(max_detections=10),
     max_per_video=_base_.model.max_per_video,
 )

@@ -116,6 +116,8 @@ def test_bound_of_the_global_memory() -> None:
     assert memory.num_global == 2
     with pytest.raises(ValueError, match="max_global_frames=0 of the association memory"):
         module(max_global_frames=0)
+    with pytest.raises(ValueError, match="global_interval=None must be a number of frames"):
+        module(global_interval=None)
 
 
 def test_sizes_that_do_not_fit_are_refused() -> None:
@@ -125,6 +127,8 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="correct 'stride' of the association module"):
         built.write(tokens, label_map[:, :16], memory)
     built.write(tokens, label_map, memory)
+    with pytest.raises(ValueError, match=r"association\.in_channels=6, but the last level"):
+        built.read(features[:, :4], memory)
     with pytest.raises(ValueError, match="all frames of a video must have one size"):
         built.read(features[:, :, :2], memory)
 
@@ -153,6 +157,8 @@ def test_drop_path_drops_tokens_of_the_whole_batch() -> None:
     assert 60 < kept.sum() < 140
     assert torch.equal(dropped, torch.where(kept[None, :, None], 2.0, 0.0).expand_as(tokens))
     assert drop.eval()(tokens) is tokens
+    with pytest.raises(ValueError, match=r"drop_path=1\.0 must be from 0 to below 1"):
+        TokenDropPath(1.0)
 
 
 def test_position_is_from_zero_to_two_pi() -> None:

@@ -7,6 +7,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import ConfigDict
@@ -21,6 +22,7 @@ from visbench.testing.conformance.case import seed_all
 from visbench.testing.conformance.cases import iai
 
 SIZE = (64, 96)
+HEAD, MASKS = (iai.MODEL["segmenter"][part] for part in ("head", "mask_features"))
 META = {"img_shape": (60, 90), "batch_input_shape": SIZE, "ori_shape": (120, 180)}
 
 
@@ -213,6 +215,52 @@ def test_the_head_may_begin_at_a_coarser_level(levels: Levels) -> None:
     assert features.shape[-2:] == (16, 24)
 
 
-def test_unknown_settings_are_named() -> None:
-    with pytest.raises(ValueError, match="no field score_thr; it has cls_score_thr"):
-        build(test_cfg={"score_thr": 0.1})
+@pytest.mark.parametrize("boxes", [[], [(8, 8, 40, 40), (30, 20, 70, 50)]])
+def test_frames_may_end_within_a_cell(boxes: list[Any], levels: Levels, objects: Objects) -> None:
+    # Masks count as 0 where the last cells reach beyond the frame.
+    segmenter = build()
+    whole, part = objects(*boxes), objects(*boxes)
+    part.masks = part.masks.crop(np.array([0, 0, 94, 61]))
+    with torch.no_grad():
+        expected = segmenter.losses(*segmenter(levels()), [whole])
+        found = segmenter.losses(*segmenter(levels()), [part])
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"test_cfg": {"score_thr": 0.1}}, "no field score_thr; it has cls_score_thr"),
+        ({"test_cfg": {"ranking": "best"}}, "ranking='best' is not one of"),
+        ({"test_cfg": {"nms_pre": 0}}, "segmenter.test_cfg.nms_pre=0 must be a number at least 1"),
+        ({"test_cfg": {"nms_iou": 2}}, "segmenter.test_cfg.nms_iou=2 must be a number from 0 to 1"),
+        (
+            {"head": {**HEAD, "strides": (4, 8)}},
+            "segmenter.head.strides has 2 levels, segmenter.head.regress_ranges 3",
+        ),
+        ({"id_branch": {"loss_id": {"type": "L1Loss"}}}, "id_branch.loss_id is a L1Loss"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"head_start_level": 1}, "the neck has 2 levels from segmenter.head_start_level=1 on"),
+        ({"mask_features": {**MASKS, "end_level": 3}}, "segmenter.mask_features.end_level=3"),
+        ({"mask_features": {**MASKS, "mask_stride": 8}}, "correct segmenter.mask_features.mask_s"),
+        ({"head": {**HEAD, "strides": (8, 16, 32)}}, "correct segmenter.head.strides"),
+    ],
+)
+@torch.no_grad()
+def test_levels_that_the_neck_has_not_are_named(
+    changes: dict[str, Any], message: str, levels: Levels, objects: Objects
+) -> None:
+    segmenter = build(**changes)
+    with pytest.raises(ValueError, match=message):
+        segmenter.detect(levels(), META, first_frame=True)
+    with pytest.raises(ValueError, match=message):
+        segmenter.loss(levels(), [objects((8, 8, 40, 40))], [META])

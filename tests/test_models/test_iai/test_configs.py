@@ -155,6 +155,9 @@ def test_config_is_complete_and_consistent(name: str) -> None:
         assert ("r101" in name) == (model.backbone.depth == 101)
     is_reference = name.endswith("-reference")
     assert all((model.get(field) == value) == is_reference for field, value in REFERENCE.items())
+    # The reference normalises by other numbers than MMDetection.
+    mean = tuple(model.data_preprocessor.get("mean", ()))
+    assert (mean == (123.68, 116.779, 103.939)) == is_reference
     slowed = config.optim_wrapper.get("paramwise_cfg", {}).get("custom_keys", {})
     assert ("classification_projector" in slowed) == is_reference
 

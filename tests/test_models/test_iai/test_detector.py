@@ -220,8 +220,53 @@ def test_reference_options_change_the_loss(field: str) -> None:
     assert any(not np.isclose(clean[name], reference[name], rtol=1e-6) for name in clean)
 
 
-def test_settings_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(ValueError, match="num_ids=2 must be at least 3"):
-        MODELS.build({**copy.deepcopy(MODEL), "num_ids": 2})
-    with pytest.raises(ValueError, match="overflow='keep' is not one of"):
-        MODELS.build({**copy.deepcopy(MODEL), "overflow": "keep"})
+@pytest.mark.parametrize("length", [1, 2])
+def test_the_shortest_clips_train_every_parameter(length: int) -> None:
+    # Distributed training stops at parameters that are not in the graph.
+    model = CASE.build()
+    loss, _ = model.parse_losses(model.loss(*clips(model, length)))
+    loss.backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize(
+    ("as_at_test", "expected"), [(True, [False, True]), (False, [True, False])]
+)
+def test_what_the_reference_takes_for_new_objects(
+    as_at_test: bool, expected: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = CASE.build()
+    model.new_objects_in_training = as_at_test
+    inputs, samples = clips(model, 3)
+    steps = clip_targets(samples, NUM_IDS, torch.device("cpu"))
+    steps = [
+        step._replace(new=new, past_ids=not new)
+        for step, new in zip(steps, [False, True, True], strict=True)
+    ]
+    told = []
+    monkeypatch.setattr(model, "remember", lambda *arguments: told.append(arguments[-1]))
+    with torch.no_grad():
+        model.step_losses(inputs, steps)
+    assert told == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"num_ids": 2}, "num_ids=2 must be at least 3"),
+        ({"overflow": "keep"}, "overflow='keep' is not one of"),
+        ({"padding_id": 9}, "padding_id=9 must be from 0 to num_ids=8, or None"),
+        ({"max_per_video": 0}, "max_per_video=0 must be a number at least 1"),
+        ({"visible_fraction": 1.5}, "visible_fraction=1.5 must be a number from 0 to 1"),
+        ({"video_score_thr": None}, "video_score_thr=None must be a number at least 0"),
+        ({"segmenter": {**MODEL["segmenter"], "num_ids": 4}}, "segmenter.num_ids=4 contradicts"),
+        ({"segmenter": {"type": "ResNet"}}, "segmenter.type='ResNet' is no IdentitySegmenter"),
+        (
+            {"neck": {**MODEL["neck"], "in_channels": [16, 32, 64]}},
+            r"neck.in_channels=\[16, 32, 64\] must end with 48",
+        ),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        MODELS.build({**copy.deepcopy(MODEL), **copy.deepcopy(fields)})

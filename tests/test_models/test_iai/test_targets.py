@@ -101,7 +101,14 @@ def test_objects_beyond_the_ids() -> None:
     (label_map,) = clip_targets([clip(ids)], 5, CPU)[0].label_maps
     assert label_map[0].tolist() == [0, 1, 2, 3, 5, 5, 5, 5]
     (label_map,) = clip_targets([clip(ids)], 5, CPU, overflow="share")[0].label_maps
-    assert label_map[0].tolist() == [0, 1, 2, 3, 4, 5, 6, 5]
+    assert label_map[0].tolist() == [0, 1, 2, 3, 4, 5, -1, 5]
+
+
+def test_the_first_object_without_id_is_noticed_when_it_is_seen_again() -> None:
+    everyone, fewer = [10, 20, 30, 40, 50, 60], [10, 20, 30, 40, 50]
+    steps = clip_targets([clip([everyone, fewer, everyone])], 5, CPU)
+    assert [step.past_ids for step in steps] == [False, False, True]
+    assert [step.new for step in steps] == [True, False, False]
 
 
 def test_clips_without_objects_and_with_one_frame() -> None:
@@ -117,6 +124,18 @@ def test_padding_is_background_or_an_id_by_choice() -> None:
     assert (label_map[-1] == 5).all()
     (label_map,) = clip_targets([sample], 5, CPU, padding_id=0)[0].label_maps
     assert (label_map[-1] == 0).all() and (label_map[:-1, 1:] == 5).all()
+
+
+def test_padding_to_the_divisor_is_background_in_the_reference_too() -> None:
+    # Seven rows are image, the eighth makes the number even, the others come from larger images.
+    (label_map,) = clip_targets([clip([[3]], (8, 8))], 5, CPU, "share", 0, 2)[0].label_maps
+    assert (label_map[-1] == 5).all()
+    small, large = clip([[3]], (12, 10)), clip([[3]], (12, 10))
+    small[0].set_metainfo({"img_shape": (7, 5)})
+    maps = clip_targets([small, large], 5, CPU, "share", 0, 2)[0].label_maps
+    assert (maps[0, 8:] == 0).all() and (maps[0, :, 6:] == 0).all()
+    assert (maps[0, :8, 1:6] == 5).all()
+    assert (maps[1, :, 1:] == 5).all()
 
 
 def test_an_id_that_occurs_twice_is_refused() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from visbench.models.iai.tracking_by_detection import IAITrackingByDetection
+from visbench.registry import MODELS
 from visbench.testing.conformance.case import prepared, seed_all, video_of
 from visbench.testing.conformance.cases.iai_tracking_by_detection import CASE
 from visbench.testing.conformance.scene import Scene
@@ -84,6 +86,12 @@ def test_scores_are_means_over_all_frames(model: IAITrackingByDetection) -> None
 
 
 @torch.no_grad()
+def test_settings_that_make_no_sense_are_refused() -> None:
+    config = {**copy.deepcopy(CASE.model), "box_noise": 0.7}
+    with pytest.raises(ValueError, match=r"box_noise=0\.7 must be a number from 0"):
+        MODELS.build(config)
+
+
 def test_there_are_no_ids_in_its_segmenter(model: IAITrackingByDetection) -> None:
     assert not any("id_branch" in name for name in model.state_dict())
     assert not model.segmenter.identification

@@ -53,12 +53,21 @@ def rank(
     Raises:
         ValueError: If ``ranking`` is unknown.
     """
-    if ranking not in RANKINGS:
-        raise ValueError(f"ranking={ranking!r} is not one of {sorted(RANKINGS)}")
+    check_ranking(ranking)
     scores = class_scores.amax(dim=1)
     if id_scores is not None:
         scores = RANKINGS[ranking](scores, id_scores.amax(dim=1), first_frame)
     return scores if quality is None else scores * quality
+
+
+def check_ranking(name: str) -> None:
+    """Check the name of a ranking.
+
+    Raises:
+        ValueError: If it is not in :data:`RANKINGS`.
+    """
+    if name not in RANKINGS:
+        raise ValueError(f"ranking={name!r} is not one of {sorted(RANKINGS)}")
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,9 @@ class AssociationModule(BaseModule):
         linear_bank_start: Whether the id bank starts as :meth:`IdentityBank.start_linear` says. The
             reference's start says little of small objects and takes long to learn from.
         init_cfg: Initialisation config of MMEngine.
+
+    Raises:
+        ValueError: If a size or limit makes no sense.
     """
 
     def __init__(
@@ -72,6 +75,11 @@ class AssociationModule(BaseModule):
         self.bank = IdentityBank(num_ids, channels, stride)
         self.out_channels = 2 * channels + classification_channels
         reads_global = self.block.global_attention is not None
+        if reads_global and global_interval is None:
+            raise ValueError(
+                "association.global_interval=None must be a number of frames; a model without "
+                "global memory has association.block.global_memory=False"
+            )
         self.limits = (global_interval if reads_global else None, max_global_frames)
         self.xavier_everywhere = xavier_everywhere
         self.linear_bank_start = linear_bank_start
@@ -92,8 +100,13 @@ class AssociationModule(BaseModule):
             ``(B, out_channels, h, w)``, and what :meth:`write` needs of the frame.
 
         Raises:
-            ValueError: If the remembered frames had another size.
+            ValueError: If the remembered frames had another size or the backbone does not fit.
         """
+        if features.size(1) != self.encoder_projector.in_channels:
+            raise ValueError(
+                f"association.in_channels={self.encoder_projector.in_channels}, but the last level "
+                f"of the backbone has {features.size(1)} channels"
+            )
         encoded = self.encoder_projector(features)
         associated, frame = self.associate(encoded, memory)
         parts = [encoded, associated]

@@ -94,8 +94,8 @@ class LocalAttention(nn.Module):
         super().__init__()
         if channels % num_heads:
             raise ValueError(f"channels={channels} are not divisible by num_heads={num_heads}")
-        if window % 2 == 0:
-            raise ValueError(f"window={window} of the local attention must be odd")
+        if window < 1 or window % 2 == 0:
+            raise ValueError(f"window={window} of the local attention must be odd and positive")
         self.num_heads = num_heads
         self.window = window
         places = window * window

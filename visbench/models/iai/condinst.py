@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmdet.models.dense_heads.condinst_head import MaskFeatModule
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -17,7 +18,8 @@ from visbench.models.iai.condinst_head import (
     DenseTargets,
     IdentityCondInstHead,
 )
-from visbench.models.iai.segmenter import Detections, IdentitySegmenter, read_test_cfg
+from visbench.models.iai.segmenter import Detections, IdentitySegmenter
+from visbench.models.iai.settings import read_test_cfg
 from visbench.models.layers import DynamicMaskHead
 from visbench.models.layers.dynamic_masks import mask_probabilities, upsample_logits
 from visbench.ops.nms import nms
@@ -53,7 +55,7 @@ class IAICondInst(IdentitySegmenter):
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
-        ValueError: If ``test_cfg`` has an unknown field.
+        ValueError: If ``test_cfg`` has an unknown field or a value out of range.
     """
 
     TEST = {
@@ -110,8 +112,23 @@ class IAICondInst(IdentitySegmenter):
         return self.mask_head.stride // LOGIT_UPSAMPLING
 
     def forward(self, features: tuple[Tensor, ...]) -> tuple[DensePredictions, Tensor]:
-        """Return the predictions of all locations and the mask features ``(B, C, h, w)``."""
-        return self.head(features[self.head_start_level :]), self.mask_features(features)
+        """Return the predictions of all locations and the mask features ``(B, C, h, w)``.
+
+        Raises:
+            ValueError: If the neck has not the levels that the config speaks of.
+        """
+        levels, strides = features[self.head_start_level :], self.head.strides
+        if len(levels) != len(strides):
+            raise ValueError(
+                f"the neck has {len(levels)} levels from segmenter.head_start_level="
+                f"{self.head_start_level} on, segmenter.head.strides={list(strides)}"
+            )
+        if len(features) <= self.mask_features.end_level:
+            raise ValueError(
+                f"the neck has {len(features)} levels, too few for segmenter.mask_features."
+                f"end_level={self.mask_features.end_level}"
+            )
+        return self.head(levels), self.mask_features(features)
 
     def loss(
         self,
@@ -121,7 +138,23 @@ class IAICondInst(IdentitySegmenter):
     ) -> dict[str, Tensor]:
         """Return class, id, box, centerness and mask loss of one time step."""
         predictions, mask_features = self(features)
+        self._check_strides(features, mask_features, batch_img_metas[0]["batch_input_shape"])
         return self.losses(predictions, mask_features, batch_gt_instances)
+
+    def _check_strides(
+        self, features: Sequence[Tensor], mask_features: Tensor, size: Sequence[int]
+    ) -> None:
+        named = {
+            "segmenter.head.strides": (features[self.head_start_level], self.head.strides[0]),
+            "segmenter.mask_features.mask_stride": (mask_features, self.mask_head.stride),
+        }
+        for field, (maps, stride) in named.items():
+            cells = tuple(maps.shape[-2:])
+            if cells != tuple(-(-int(side) // stride) for side in size):
+                raise ValueError(
+                    f"maps of {cells[0]}x{cells[1]} cells don't cover frames of "
+                    f"{size[0]}x{size[1]} pixels with a stride of {stride}; correct {field}"
+                )
 
     def losses(
         self,
@@ -155,15 +188,18 @@ class IAICondInst(IdentitySegmenter):
             # Distributed training wants every parameter in the graph of every process.
             return (mask_features.sum() + predictions.parameters.sum()) * 0
         logits = self.mask_logits(predictions, mask_features, image, point)
-        first, step = self.target_stride // 2, self.target_stride
-        masks = [
-            instances.masks.to_tensor(torch.bool, logits.device)[:, first::step, first::step]
-            for instances in batch_gt_instances
-        ]
+        masks = [self._sampled_masks(instances, logits) for instances in batch_gt_instances]
         starts = torch.tensor([0, *[len(mask) for mask in masks]]).cumsum(0)[:-1].to(image)
         wanted = torch.cat(masks)[starts[image] + targets.objects[image, point]]
         loss: Tensor = self.loss_mask(logits, wanted.float(), avg_factor=len(point))
         return loss
+
+    def _sampled_masks(self, instances: InstanceData, logits: Tensor) -> Tensor:
+        """Return the masks of objects at the size of the logits; beyond the frame they are 0."""
+        first, step = self.target_stride // 2, self.target_stride
+        masks = instances.masks.to_tensor(torch.bool, logits.device)[:, first::step, first::step]
+        missing = [ours - theirs for ours, theirs in zip(logits.shape, masks.shape, strict=True)]
+        return F.pad(masks, (0, missing[2], 0, missing[1]))
 
     def mask_logits(
         self, predictions: DensePredictions, mask_features: Tensor, image: Tensor, point: Tensor
@@ -191,6 +227,7 @@ class IAICondInst(IdentitySegmenter):
     def detect(self, features: tuple[Tensor, ...], img_meta: dict, first_frame: bool) -> Detections:
         """Detect in one frame; see :class:`IdentitySegmenter`."""
         predictions, mask_features = self(features)
+        self._check_strides(features, mask_features, img_meta["batch_input_shape"])
         return self.detections(predictions, mask_features, img_meta, first_frame)
 
     def detections(

@@ -90,11 +90,20 @@ class IdentityCondInstHead(CondInstBboxHead):
             for a head without ids.
         **kwargs: As ``CondInstBboxHead`` takes them. Center sampling, distances normalised by
             the stride and centerness on the box tower, as IAI has them, are the defaults.
+
+    Raises:
+        ValueError: If ``strides`` and ``regress_ranges`` are not of the same levels.
     """
 
     def __init__(self, num_ids: int, id_branch: dict | None = None, **kwargs: Any) -> None:
         defaults = {"center_sampling": True, "norm_on_bbox": True, "centerness_on_reg": True}
         super().__init__(**{**defaults, **kwargs})
+        if len(self.strides) != len(self.regress_ranges):
+            raise ValueError(
+                f"segmenter.head.strides has {len(self.strides)} levels, "
+                f"segmenter.head.regress_ranges {len(self.regress_ranges)}; give both for each "
+                "level on which objects are found"
+            )
         self.num_ids = num_ids
         self.id_branch = (
             None

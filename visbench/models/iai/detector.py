@@ -27,7 +27,8 @@ from visbench.models.iai.association import (
 from visbench.models.iai.association_module import AssociationModule
 from visbench.models.iai.hybrid_association import FrameTokens
 from visbench.models.iai.memory import AssociationMemory
-from visbench.models.iai.segmenter import Detections, IdentitySegmenter
+from visbench.models.iai.segmenter import Detections, build_segmenter
+from visbench.models.iai.settings import check_channels, check_limits
 from visbench.models.iai.targets import TimeStep, clip_targets
 from visbench.models.layers import boxes_to_original
 from visbench.models.state import VideoState
@@ -87,10 +88,11 @@ class IAI(OnlineVISModel[IAIState]):
         num_ids: Number of ids N, the one for "not seen before" included. The paper has 20.
         overflow: What becomes of new objects when ids are used up: ``discard`` or ``share``; see
             :data:`~visbench.models.iai.association.OVERFLOW_RULES`.
-        padding_id: Id of padding in the id masks of training; None for background.
+        padding_id: Id, in the id masks of training, of the padding between images of different
+            size; None for background.
         new_objects_in_training: Whether frames of a training clip in which objects appear enter
-            the global memory, as they do at test time. In the reference they don't, since its
-            test for new objects looks for an id that no target has.
+            the global memory, as they do at test time. In the reference they don't, since it
+            looks for the target N, which only an object beyond all ids has when it is seen again.
         visible_fraction: Detections of which less is visible are dropped.
         max_per_video: Pairs of track and class reported of a video.
         video_score_thr: Mean class score that they must exceed.
@@ -98,7 +100,7 @@ class IAI(OnlineVISModel[IAIState]):
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
-        ValueError: If ``num_ids`` is too small or ``overflow`` is unknown.
+        ValueError: If a value is out of range or unknown, or parts don't fit together.
     """
 
     def __init__(
@@ -120,13 +122,20 @@ class IAI(OnlineVISModel[IAIState]):
         super().__init__(data_preprocessor, init_cfg)
         if num_ids < FEWEST_IDS:
             raise ValueError(f"num_ids={num_ids} must be at least {FEWEST_IDS}")
+        if padding_id is not None and not 0 <= padding_id <= num_ids:
+            raise ValueError(
+                f"padding_id={padding_id} must be from 0 to num_ids={num_ids}, or None"
+            )
         overflow_rule(overflow)
+        limited = {"max_per_video": max_per_video, "video_score_thr": video_score_thr}
+        check_limits({**limited, "visible_fraction": visible_fraction})
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)
-        self.segmenter: IdentitySegmenter = MODELS.build({**segmenter, "num_ids": num_ids})
-        self.association = (
-            None if association is None else AssociationModule(**association, num_ids=num_ids)
-        )
+        self.segmenter = build_segmenter(segmenter, num_ids=num_ids)
+        self.association = None
+        if association is not None:
+            self.association = AssociationModule(**association, num_ids=num_ids)
+            check_channels(neck, self.association.out_channels)
         self.num_ids = num_ids
         self.overflow = overflow
         self.padding_id = padding_id
@@ -189,7 +198,12 @@ class IAI(OnlineVISModel[IAIState]):
             The segmenter's losses, averaged over the T frames.
         """
         targets = clip_targets(
-            data_samples, self.num_ids, inputs.device, self.overflow, self.padding_id
+            data_samples,
+            self.num_ids,
+            inputs.device,
+            self.overflow,
+            self.padding_id,
+            self.data_preprocessor.pad_size_divisor,
         )
         steps = self.step_losses(inputs, targets)
         return {name: sum(step[name] for step in steps) / len(steps) for name in steps[0]}
@@ -209,7 +223,7 @@ class IAI(OnlineVISModel[IAIState]):
             features, tokens = self.pyramid(frame, memory)
             losses.append(self.segmenter.loss(features, target.instances, target.metas))
             if len(losses) < len(targets):  # nothing reads the last frame
-                new = self.new_objects_in_training and target.new
+                new = target.new if self.new_objects_in_training else target.past_ids
                 self.remember(tokens, target.label_maps, memory, new)
         return losses
 

@@ -30,10 +30,15 @@ class TokenDropPath(nn.Module):
 
     Args:
         probability: With which a token is dropped; the others are scaled up.
+
+    Raises:
+        ValueError: If the probability is not from 0 to below 1.
     """
 
     def __init__(self, probability: float = 0.1) -> None:
         super().__init__()
+        if not 0 <= probability < 1:
+            raise ValueError(f"drop_path={probability} must be from 0 to below 1")
         self.probability = probability
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -36,12 +36,20 @@ class IdentityBranch(BaseModule):
         num_ids: Number of ids N, the one for "not seen before" included.
         loss_id: Config of a classification loss.
         init_cfg: Initialisation config of MMEngine.
+
+    Raises:
+        ValueError: If the loss is no classification loss of MMDetection.
     """
 
     def __init__(self, num_ids: int, loss_id: dict | None = None, init_cfg: Any = None) -> None:
         super().__init__(init_cfg)
         self.num_ids = num_ids
         self.loss_id = MODELS.build(loss_id or FOCAL_LOSS)
+        if not hasattr(self.loss_id, "use_sigmoid"):
+            raise ValueError(
+                f"id_branch.loss_id is a {type(self.loss_id).__name__}, which does not say by "
+                "use_sigmoid what its logits mean; use FocalLoss or CrossEntropyLoss"
+            )
         self.sigmoid: bool = self.loss_id.use_sigmoid
 
     @property
@@ -238,6 +246,12 @@ class IdentityBank(BaseModule):
         return embedding
 
     def blank(self, size: Sequence[int]) -> Tensor:
-        """Return the embedding ``(1, channels, *size)`` of a mask of zeros, of size in tokens."""
-        assert self.conv.bias is not None
-        return self.conv.bias[None, :, None, None].expand(-1, -1, *size)
+        """Return the embedding ``(1, channels, *size)`` of a mask of zeros, of size in tokens.
+
+        It is the same for every token. The kernel takes part, with a gradient of 0: clips of one
+        frame would leave it out of the graph, at which distributed training stops.
+        """
+        (stride, _) = self.conv.stride
+        cell = self.conv.weight.new_zeros(1, self.num_ids + 1, stride, stride)
+        embedding: Tensor = self.conv(cell)
+        return embedding.expand(-1, -1, *size)

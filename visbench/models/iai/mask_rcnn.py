@@ -18,7 +18,8 @@ from torch import Tensor
 
 from visbench.models.iai.association import rank
 from visbench.models.iai.identification import FCIdentityBranch
-from visbench.models.iai.segmenter import Detections, IdentitySegmenter, read_test_cfg
+from visbench.models.iai.segmenter import Detections, IdentitySegmenter
+from visbench.models.iai.settings import read_test_cfg
 from visbench.ops.nms import nms
 from visbench.registry import MODELS
 
@@ -45,7 +46,7 @@ class IAIMaskRCNN(IdentitySegmenter):
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
-        ValueError: If ``test_cfg`` has an unknown field.
+        ValueError: If ``test_cfg`` has an unknown field or a value out of range.
     """
 
     TEST = {
@@ -190,7 +191,7 @@ class IAIMaskRCNN(IdentitySegmenter):
     def _boxes(self, rois: Tensor, deltas: Tensor, classes: Tensor, img_meta: dict) -> Tensor:
         head = self.roi_head.bbox_head
         best = classes.argmax(dim=1) * (not head.reg_class_agnostic)
-        deltas = deltas.unflatten(1, (-1, 4))[torch.arange(len(best)), best]
+        deltas = deltas.unflatten(1, (-1, 4))[torch.arange(len(best), device=best.device), best]
         decoded: Tensor = head.bbox_coder.decode(
             rois[:, 1:], deltas, max_shape=img_meta["img_shape"]
         )
@@ -204,7 +205,7 @@ class IAIMaskRCNN(IdentitySegmenter):
             return boxes.new_zeros(0, height, width)
         logits = self.roi_head._mask_forward(features, bbox2roi([boxes]))["mask_preds"]
         best = classes.argmax(dim=1) * (not self.roi_head.mask_head.class_agnostic)
-        masks = logits[torch.arange(len(best)), best].float().sigmoid()
+        masks = logits[torch.arange(len(best), device=best.device), best].float().sigmoid()
         probabilities, _ = _do_paste_mask(masks[:, None], boxes, height, width, skip_empty=False)
         return probabilities
 

@@ -14,6 +14,8 @@ from mmengine.model import BaseModule
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from visbench.registry import MODELS
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -150,16 +152,28 @@ class IdentitySegmenter(BaseModule):
         """
 
 
-def read_test_cfg(defaults: dict[str, Any], changes: dict | None) -> dict[str, Any]:
-    """Return the defaults with changes.
+def build_segmenter(config: dict, num_ids: int) -> IdentitySegmenter:
+    """Build a segmenter from its config.
+
+    Args:
+        config: Config of a registered :class:`IdentitySegmenter`, number of ids aside.
+        num_ids: Number of ids N.
 
     Raises:
-        ValueError: If a change is of an unknown field.
+        ValueError: If ``config`` has a number of ids of its own.
+        TypeError: If it is the config of something else.
     """
-    unknown = sorted(set(changes or {}) - set(defaults))
-    if unknown:
+    if config.get("num_ids", num_ids) != num_ids:
         raise ValueError(
-            f"segmenter.test_cfg has no field {', '.join(unknown)}; it has "
-            f"{', '.join(sorted(defaults))}"
+            f"segmenter.num_ids={config['num_ids']} contradicts the model's num_ids={num_ids}; "
+            "leave it out"
         )
-    return {**defaults, **(changes or {})}
+    kind = config.get("type")
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    if isinstance(kind, type) and not issubclass(kind, IdentitySegmenter):
+        raise TypeError(
+            f"segmenter.type={config['type']!r} is no IdentitySegmenter, such as IAICondInst "
+            "or IAIMaskRCNN"
+        )
+    segmenter: IdentitySegmenter = MODELS.build({**config, "num_ids": num_ids})
+    return segmenter

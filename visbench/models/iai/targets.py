@@ -13,7 +13,7 @@ from mmdet.structures import TrackDataSample
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from visbench.models.iai.association import overflow_rule
+from visbench.models.iai.association import NO_ID, overflow_rule
 
 Ids = npt.NDArray[np.int64]
 
@@ -26,12 +26,15 @@ class TimeStep(NamedTuple):
         metas: B dictionaries of MMDetection's metainfo.
         label_maps: ``(B, H, W)`` id of every pixel, N for background.
         new: Whether an object of a clip is seen here for the first time.
+        past_ids: Whether the N-th object of a clip, which has no id left, is seen again here. The
+            reference implementation takes this for the sign of new objects.
     """
 
     instances: list[InstanceData]
     metas: list[dict[str, Any]]
     label_maps: Tensor
     new: bool
+    past_ids: bool
 
 
 def clip_targets(
@@ -40,6 +43,7 @@ def clip_targets(
     device: torch.device,
     overflow: str = "discard",
     padding_id: int | None = None,
+    pad_size_divisor: int = 1,
 ) -> list[TimeStep]:
     """Return the targets of B clips of T frames, one entry per frame.
 
@@ -48,25 +52,33 @@ def clip_targets(
         num_ids: Number of ids N.
         device: Where the label maps are wanted.
         overflow: What holds for objects beyond the ids; see :func:`id_targets`.
-        padding_id: Id of the pixels beyond the image, which are padding; None for background. The
-            reference implementation fills padding between images with 0, as if the first object
-            were there.
+        padding_id: Id of the pixels by which an image is padded to the size of larger ones; None
+            for background. The reference implementation has 0, as if the first object were there.
+        pad_size_divisor: Height and width of every image are padded to multiples of it first;
+            this padding is background whatever ``padding_id`` is.
 
     Raises:
         ValueError: If the frames lack masks or ids, or an id occurs twice in a frame.
     """
-    clips = [_clip(list(sample), num_ids, overflow, padding_id) for sample in data_samples]
+    clips = [_clip(list(sample), num_ids, overflow) for sample in data_samples]
     steps = []
     for frames in zip(*clips, strict=True):
-        instances, metas, maps, new = zip(*frames, strict=True)
+        instances, metas, maps, new, past_ids = zip(*frames, strict=True)
+        if padding_id is not None:
+            for label_map, meta in zip(maps, metas, strict=True):
+                height, width = (
+                    -(-side // pad_size_divisor) * pad_size_divisor
+                    for side in meta["img_shape"][:2]
+                )
+                label_map[height:], label_map[:, width:] = padding_id, padding_id
         label_maps = torch.from_numpy(np.stack(maps)).to(device)
-        steps.append(TimeStep(list(instances), list(metas), label_maps, any(new)))
+        steps.append(TimeStep(list(instances), list(metas), label_maps, any(new), any(past_ids)))
     return steps
 
 
 def _clip(
-    frames: list[Any], num_ids: int, overflow: str, padding_id: int | None
-) -> list[tuple[InstanceData, dict[str, Any], Ids, bool]]:
+    frames: list[Any], num_ids: int, overflow: str
+) -> list[tuple[InstanceData, dict[str, Any], Ids, bool, bool]]:
     ids = rank_ids([_annotation_ids(frame) for frame in frames])
     targets = id_targets(ids, num_ids, overflow)
     clip = []
@@ -79,12 +91,10 @@ def _clip(
             id_targets=torch.from_numpy(targets[index]).to(annotated.labels.device),
         )
         label_map = id_label_map(annotated.masks.masks, ids[index], num_ids, overflow)
-        if padding_id is not None:
-            height, width = frame.metainfo["img_shape"][:2]
-            label_map[height:], label_map[:, width:] = padding_id, padding_id
         seen = {object_id for earlier in ids[:index] for object_id in earlier.tolist()}
-        new = bool(set(ids[index].tolist()) - seen)
-        clip.append((instances, frame.metainfo, label_map, new))
+        present = set(ids[index].tolist())
+        new, past_ids = bool(present - seen), num_ids in present & seen
+        clip.append((instances, frame.metainfo, label_map, new, past_ids))
     return clip
 
 
@@ -149,10 +159,10 @@ def id_label_map(masks: npt.NDArray[Any], ids: Ids, num_ids: int, overflow: str 
         ids: ``(n,)`` of the clip, 0 to K - 1.
         num_ids: Number of ids N.
         overflow: With ``discard``, pixels of objects from the N-th on are background. With
-            ``share`` they keep their id: N is background, more is no channel at all.
+            ``share`` they keep their id: N is background; later objects are in no channel.
 
     Returns:
-        ``(H, W)``, N for background.
+        ``(H, W)``, N for background and -1 for pixels in no channel.
     """
     values = OVERFLOW_PIXELS[_known(overflow)](ids, num_ids)
     masks = masks.astype(bool)
@@ -178,6 +188,6 @@ OVERFLOW_TARGETS: dict[str, Limit] = {
 
 OVERFLOW_PIXELS: dict[str, Limit] = {
     "discard": lambda ids, num_ids: np.where(ids < num_ids - 1, ids, num_ids),
-    "share": lambda ids, num_ids: ids,
+    "share": lambda ids, num_ids: np.where(ids <= num_ids, ids, NO_ID),
 }
 """Value of an object's pixels in the label map, by the rule of overflow."""

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from visbench.models.base import OnlineVISModel
 from visbench.models.iai.association import video_predictions
-from visbench.models.iai.segmenter import Detections, IdentitySegmenter
+from visbench.models.iai.segmenter import Detections, build_segmenter
+from visbench.models.iai.settings import check_limits
 from visbench.models.inspro.targets import clip_targets, identity_targets
 from visbench.models.inspro.track_association import (
     LOST,
@@ -62,7 +63,8 @@ class IAITrackingByDetection(OnlineVISModel[DetectionTracks]):
     Args:
         backbone: Config of a backbone.
         neck: Config of a neck.
-        segmenter: Config of an :class:`IdentitySegmenter`, which gets no id branch.
+        segmenter: Config of an :class:`~visbench.models.iai.segmenter.IdentitySegmenter`, which
+            gets no id branch.
         track_head: Config of MMDetection's ``RoITrackHead`` with a
             :class:`~visbench.models.layers.SignedRoIEmbedHead`.
         association: Arguments of a
@@ -75,7 +77,7 @@ class IAITrackingByDetection(OnlineVISModel[DetectionTracks]):
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
-        ValueError: If ``association`` has a value out of range.
+        ValueError: If a value is out of range.
     """
 
     def __init__(
@@ -92,11 +94,11 @@ class IAITrackingByDetection(OnlineVISModel[DetectionTracks]):
         init_cfg: Any = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
+        limited = {"max_per_video": max_per_video, "video_score_thr": video_score_thr}
+        check_limits({**limited, "box_noise": box_noise})
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)
-        self.segmenter: IdentitySegmenter = MODELS.build(
-            {**segmenter, "num_ids": 0, "identification": False}
-        )
+        self.segmenter = build_segmenter({**segmenter, "identification": False}, num_ids=0)
         self.track_head = MODELS.build(ConfigDict(track_head))
         self.association = TrackAssociation(**(association or {}))
         self.box_noise = box_noise

@@ -224,9 +224,8 @@ def _compare_results(
 ) -> list[str]:
     scores, labels = outputs["video_scores"], outputs["video_labels"]
     masks = outputs["masks"]
-    areas = np.array([[0 if m is None else m.sum() for m in track] for track in masks])
-    areas = areas.reshape(len(masks), -1).astype(np.int64)
     expected = golden["video_mask_area"]
+    areas = _table([[0 if m is None else int(m.sum()) for m in track] for track in masks], expected)
     order = list(range(len(scores)))
     if areas.shape == expected.shape:
         order = _matching_order(golden, scores, labels, areas)
@@ -240,15 +239,20 @@ def _compare_results(
     names = ["video_scores", "video_labels", "video_mask_area"]
     if "video_mask_none" in golden.arrays:
         ordered = [masks[index] for index in order]
-        none = np.array([[mask is None for mask in track] for track in ordered])
-        comparison.compare("video_mask_none", golden["video_mask_none"], none)
-        counts = golden["video_rle_counts"]
-        texts = np.array([[_counts(mask) for mask in track] for track in ordered])
+        expected_none, counts = golden["video_mask_none"], golden["video_rle_counts"]
+        none = _table([[mask is None for mask in track] for track in ordered], expected_none)
+        comparison.compare("video_mask_none", expected_none, none)
+        texts = _table([[_counts(mask) for mask in track] for track in ordered], counts)
         comparison.compare(
             "video_rle_counts", counts, _forgive_texts(golden, texts, ordered, pixels)
         )
         names += ["video_mask_none", "video_rle_counts"]
     return names
+
+
+def _table(rows: list[list[Any]], like: Array) -> Array:
+    """Return our rows; a video without results has none, which are as long as the golden ones."""
+    return np.array(rows) if rows else like[:0]
 
 
 def _counts(mask: Array | None) -> str:

@@ -16,7 +16,7 @@ from visbench.models.iai.checkpoint import REFERENCE_RULES
 from visbench.models.iai.detector import IAI
 from visbench.registry import MODELS
 from visbench.testing.goldens.iai.reference import CHANNELS, ground_truth, segmenter_config
-from visbench.testing.parity import GoldenCase
+from visbench.testing.parity import GoldenCase, GoldenError
 from visbench.testing.seeded_weights import fill_state_dict
 
 BACKBONE_CHANNELS = [256, 512, 1024, 2048]
@@ -30,11 +30,14 @@ def build_model(golden: GoldenCase, test_cfg: dict | None = None, **fields: Any)
         test_cfg: Of the segmenter.
         **fields: Changes to the model's config.
     """
+    depth = re.search(r"_r(\d+)", golden.setting("config"))
+    if depth is None:
+        raise GoldenError(f"{golden.path}: meta.config does not name a ResNet, such as '..._r50'")
     config = {
         "type": "IAI",
         "backbone": {
             "type": "ResNet",
-            "depth": 50,
+            "depth": int(depth[1]),
             "frozen_stages": 1,
             "norm_cfg": {"type": "BN", "requires_grad": True},
             "norm_eval": True,
