@@ -132,7 +132,7 @@ def test_davis_from_files_to_label_maps_and_numbers(
         loader.dataset.data_root = str(tiny_davis)
         smaller(loader.dataset)
     runner = build_runner(config)
-    runner.model.prop_head.predictor.bias.data = torch.tensor([0.0, 1.0])
+    runner.model.prop_head.predictor.bias.data.copy_(torch.tensor([0.0, 1.0]))
     runner.train()
     assert (tmp_path / name / "best_davis_J&F-Mean_iter_1.pth").is_file()
     validated = runner.val_loop.run()
