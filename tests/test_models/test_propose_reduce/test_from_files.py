@@ -124,7 +124,7 @@ def test_davis_from_files_to_label_maps_and_numbers(
     one_step = {"max_iters": 1, "val_interval": 1}
     config = load_config(CONFIGS[name], {"load_from": None}, str(tmp_path / name))
     config.model = reduced(config)
-    # Of several untrained objects none wins a pixel.
+    # Of several untrained objects none wins a pixel; one alone has them all (see the bias below).
     config.model.detector.test_cfg.rcnn.max_per_img = 1
     config.train_cfg.update(one_step)
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
@@ -132,7 +132,7 @@ def test_davis_from_files_to_label_maps_and_numbers(
         loader.dataset.data_root = str(tiny_davis)
         smaller(loader.dataset)
     runner = build_runner(config)
-    runner.model.prop_head.predictor.bias.data.copy_(torch.tensor([0.0, 1.0]))
+    runner.model.prop_head.predictor.bias.data.copy_(torch.tensor([-5.0, 5.0]))
     runner.train()
     assert (tmp_path / name / "best_davis_J&F-Mean_iter_1.pth").is_file()
     validated = runner.val_loop.run()
