@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks
 
 from visbench.datasets import CocoClips, Draw, SampleGuidance, SelectGuidance
-from visbench.datasets.transforms import guidance_positions
+from visbench.datasets.transforms import ClipBroadcaster, guidance_positions
 
 FRAMES = st.lists(
     st.dictionaries(st.integers(0, 5), st.just(None), max_size=4), min_size=1, max_size=6
@@ -117,6 +118,18 @@ def test_pairs_of_a_clip() -> None:
     # Object 2 has been rotated out of frame 1, which so guides only itself.
     assert selected(clip(both, both, both, gone=((1, 2),))) == {(0, 2), (2, 0), (1, 0), (1, 2)}
     assert selected(clip({1: 0}, {1: 0}, {1: 0}, gone=((0, 1), (1, 1)))) == {(2, 2)}
+
+
+def test_a_frame_that_guides_itself_is_transformed_once() -> None:
+    source = clip({1: 0}, {}, {})
+    source["gt_bboxes"] = [
+        HorizontalBoxes(np.full((len(m), 4), (0, 1, 2, 3.0))) for m in ([1], [], [])
+    ]
+    pair = SelectGuidance().transform(source)
+    double = {"type": "mmdet.Resize", "scale": (8, 8), "keep_ratio": True}
+    resized = ClipBroadcaster([double]).transform(pair)
+    assert resized is not None
+    assert [boxes.tensor.tolist() for boxes in resized["gt_bboxes"]] == [[[0, 2, 4, 6]]] * 2
 
 
 def test_a_clip_without_objects_is_drawn_again() -> None:

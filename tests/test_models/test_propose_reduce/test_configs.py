@@ -3,29 +3,21 @@
 
 from __future__ import annotations
 
-import copy
 import re
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
-from PIL import Image
+from small_configs import CONFIGS, FOLDER, build, read, reduced
 
-from visbench.datasets import Draw, coco
 from visbench.models import VISModel
 from visbench.models.propose_reduce.reduction import reduce_sequences
-from visbench.registry import DATASETS, MODELS, TASK_UTILS
-from visbench.testing.conformance.case import prepared, seed_all, video_of
+from visbench.registry import TASK_UTILS
+from visbench.testing.conformance.case import prepared, video_of
 from visbench.testing.conformance.scene import Scene, batch
 
-FOLDER = Path(__file__).parents[3] / "configs" / "propose_reduce"
-CONFIGS = {path.stem: path for path in sorted(FOLDER.rglob("*.py"))}
 CLASSES = {
     "DAVISUnsupervised": 1,
     "MovingShapesDataset": 8,
@@ -39,50 +31,6 @@ PAPER_X101 = {
     "davis": "x101_6xb1-5e_davis",
 }
 FRAMES = {"youtubevis2019": 61_845, "youtubevis2021": 90_160, "davis": 4_219}
-WIDTH = 32
-
-
-@cache
-def read(name: str) -> Config:
-    return Config.fromfile(CONFIGS[name])
-
-
-def reduced(config: Any) -> Any:
-    """Return a model config with few channels everywhere, no downloads and every box reported."""
-    model = copy.deepcopy(config.model)
-    detector = model.detector
-    detector.test_cfg.rcnn.score_thr = 0.0
-    detector.test_cfg.rcnn.max_per_img = 3
-    detector.train_cfg.rcnn.sampler.num = 16
-    detector.test_cfg.rpn.update(nms_pre=40, max_per_img=20)
-    if detector.backbone.depth >= 50:
-        detector.backbone = {
-            **{key: detector.backbone[key] for key in ("num_stages", "out_indices", "norm_eval")},
-            **{key: detector.backbone[key] for key in ("frozen_stages", "norm_cfg", "style")},
-            "type": "mmdet.ResNet",
-            "depth": 18,
-            "base_channels": 8,
-            "stem_channels": 8,
-        }
-        detector.neck.update(in_channels=[8, 16, 32, 64], out_channels=WIDTH)
-        detector.rpn_head.update(in_channels=WIDTH, feat_channels=WIDTH)
-        heads = detector.roi_head
-        heads.bbox_head.update(in_channels=WIDTH, fc_out_channels=WIDTH)
-        heads.mask_head.update(in_channels=WIDTH, conv_out_channels=WIDTH)
-        heads.bbox_roi_extractor.out_channels = heads.mask_roi_extractor.out_channels = WIDTH
-        sizes = {"channels": WIDTH, "encoder_channels": WIDTH, "key_channels": 8}
-        model.prop_head.update(in_channels=WIDTH, shallow_channels=(8, 16), **sizes)
-    return model
-
-
-def build(config: Any) -> VISModel:
-    seed_all(0)
-    model: VISModel = MODELS.build(reduced(config))
-    model.init_weights()
-    seed_all(1)
-    # Initial weights make the foreground lose in every pixel or in none.
-    torch.nn.init.normal_(model.prop_head.predictor.weight, std=0.5)
-    return model
 
 
 def losses_of(config: Any, model: VISModel) -> dict[str, torch.Tensor]:
@@ -242,91 +190,3 @@ def test_without_reduction_every_proposal_stays() -> None:
 
         scores = np.full((3, 2), 0.5)
         assert reduce_sequences(reducers, Same(), scores).kept.tolist() == [0, 1, 2]
-
-
-def loss_on(config: Any, dataset: Any, count: int, model: VISModel | None = None) -> None:
-    """Draw samples of a training set and compute the loss of the first two."""
-    built = DATASETS.build(dataset)
-    model = model or build(config)
-    for number in range(count):
-        sample = built[Draw(number % len(built), number, 0)]
-        assert len(sample["inputs"]) == 2
-        assert sample["data_samples"].metainfo["key_frames_inds"] == [0]
-        assert len(sample["data_samples"][0].gt_instances)
-        if number < 2:
-            data = model.data_preprocessor(pseudo_collate([sample]), training=True)
-            loss, _ = model.parse_losses(model(**data, mode="loss"))
-            assert torch.isfinite(loss)
-
-
-def smaller(value: Any) -> None:
-    """Let the pipelines of a data set's config make small images."""
-    if isinstance(value, dict):
-        if value.get("type", "").endswith("Resize"):
-            value["scale"] = (96, 64)
-        for item in value.values():
-            smaller(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            smaller(item)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "propose-reduce_r50_4xb5-4e_youtubevis2019",
-        "propose-reduce-paper_r50_6xb5-5e_youtubevis2019",
-    ],
-)
-def test_fine_tuning_from_files_to_a_loss(tiny_youtube_vis: Path, name: str) -> None:
-    config = read(name)
-    dataset = copy.deepcopy(config.train_dataloader.dataset)
-    dataset.data_root = str(tiny_youtube_vis)
-    smaller(dataset)
-    assert len(DATASETS.build(dataset)) == 14
-    loss_on(config, dataset, 6)
-
-
-def test_main_training_from_files_to_a_loss(
-    tiny_youtube_vis: Path, tiny_coco: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = coco.TargetClasses(("disc", "square"), {"person": "disc", "car": "square"})
-    monkeypatch.setitem(coco.TARGETS, "youtube_vis_2019", target)
-    config = read("propose-reduce-paper-main_r50_6xb5-4e_youtubevis2019-coco")
-    mixed = copy.deepcopy(config.train_dataloader.dataset)
-    assert mixed.ratios == [1, 4]
-    for part, root in zip(mixed.datasets, (tiny_youtube_vis, tiny_coco), strict=True):
-        part.data_root = str(root)
-    smaller(mixed)
-    loss_on(config, mixed, 5)
-    parts = [type(part).__name__ for part in DATASETS.build(mixed).datasets]
-    assert parts == ["YouTubeVIS2019", "CocoClips"]
-
-
-def test_davis_from_files_to_a_loss(tmp_path: Path, tiny_coco: Path) -> None:
-    root = tmp_path / "DAVIS"
-    (root / "ImageSets" / "2017").mkdir(parents=True)
-    (root / "ImageSets" / "2017" / "train.txt").write_text("bear\n")
-    images, maps = (
-        root / kind / "480p" / "bear" for kind in ("JPEGImages", "Annotations_unsupervised")
-    )
-    images.mkdir(parents=True)
-    maps.mkdir(parents=True)
-    for frame in range(3):
-        labels = np.zeros((64, 96), dtype=np.uint8)
-        labels[10:40, 10 + 5 * frame : 40] = 1
-        labels[45:60, 50:90] = 2
-        cv2.imwrite(str(images / f"{frame:05d}.jpg"), np.repeat(labels[..., None], 3, 2) * 90)
-        Image.fromarray(labels).save(maps / f"{frame:05d}.png")
-    config = read("propose-reduce_r101_4xb2-4e_davis")
-    dataset = {**config.train_dataloader.dataset, "data_root": str(root)}
-    smaller(dataset)
-    loss_on(config, dataset, 3)
-    config = read("propose-reduce-paper-main_r101_6xb3-4e_davis-coco")
-    mixed = copy.deepcopy(config.train_dataloader.dataset)
-    assert mixed.ratios == [1, 57]
-    for part, folder in zip(mixed.datasets, (root, tiny_coco), strict=True):
-        part.data_root = str(folder)
-    mixed.ratios = [1, 1]
-    smaller(mixed)
-    loss_on(config, mixed, 4)

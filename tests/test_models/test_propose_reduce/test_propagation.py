@@ -105,6 +105,8 @@ def test_interval_from_a_number_of_memory_frames() -> None:
         ({"memory_interval": 0}, "memory_interval must be at least 1, got 0"),
         ({"memory_count": 0}, "memory_count must be at least 1, got 0"),
         ({"memory_interval": 1, "max_memory_frames": 0}, "max_memory_frames must be at least 1"),
+        ({"memory_interval": 1, "mask_iou_threshold": 0.0}, "mask_iou_threshold must be above 0"),
+        ({"memory_interval": 1, "mask_iou_threshold": 1.1}, "at most 1, got 1.1; 1 drops equal"),
         ({"memory_interval": 1, "feature_store": "disk"}, "device, cpu, recompute, got 'disk'"),
     ],
 )

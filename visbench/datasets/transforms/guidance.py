@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -121,7 +122,10 @@ class SelectGuidance(BaseTransform):
             return None
         query = queries[np.random.randint(len(queries))]
         guidance = _draw_guidance(guidance_positions(frames, query), query)
-        pair = {key: [values[query], values[guidance]] for key, values in results.items()}
+        # A frame that guides itself must not be transformed twice.
+        pair = {
+            k: [values[query], copy.deepcopy(values[guidance])] for k, values in results.items()
+        }
         return {**pair, "key_frame_flags": [True, False], "video_length": [2, 2]}
 
 

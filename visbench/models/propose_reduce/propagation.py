@@ -49,6 +49,11 @@ class ProposeSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"propose.{name} must be at least 1, got {value}")
+        if not 0 < self.mask_iou_threshold <= 1:
+            raise ValueError(
+                "propose.mask_iou_threshold must be above 0 and at most 1, got "
+                f"{self.mask_iou_threshold}; 1 drops equal masks only"
+            )
         if self.feature_store not in FEATURE_STORES:
             raise ValueError(
                 f"propose.feature_store must be one of {', '.join(FEATURE_STORES)}, got "
