@@ -95,12 +95,12 @@ class SeqMaskRCNN(VISModel):
             trains the detector and is propagated to every other. The paper and the reference
             train on pairs, the detector on query frames and the propagation from guidance frames.
         data_preprocessor: Config of a :class:`~visbench.models.ClipPreprocessor`; its
-            ``pad_size_divisor`` must be a multiple of 16.
+            ``pad_size_divisor`` must be a multiple of the memory's cells, 16 as published.
         init_cfg: Initialisation config of MMEngine.
 
     Raises:
         ValueError: If the detector has no RoI head with masks, an argument of ``propose`` is out
-            of range or frames are not padded to multiples of 16.
+            of range or frames are not padded to whole cells of the memory.
     """
 
     def __init__(
@@ -149,7 +149,8 @@ class SeqMaskRCNN(VISModel):
 
         Args:
             inputs: ``(B, 2, 3, H, W)``: a query frame, which is the key frame of the clip, and a
-                guidance frame, in any order.
+                guidance frame, in any order. With ``all_pairs`` ``(B, T, 3, H, W)``: each of the
+                frames is both; a single one is propagated to itself.
             data_samples: B samples with ``key_frames_inds`` and ``ref_frames_inds``.
 
         Returns:
@@ -157,7 +158,8 @@ class SeqMaskRCNN(VISModel):
             is in both frames of any pair; ``loss_prop_pixel`` if configured.
 
         Raises:
-            ValueError: If a clip is not a pair of one key and one reference frame.
+            ValueError: If a clip is not a pair of one key and one reference frame, without
+                ``all_pairs``.
         """
         frames, samples, pairs = self._training_frames(inputs, data_samples)
         shallow = self.detector.backbone(frames)

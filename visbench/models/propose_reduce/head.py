@@ -17,9 +17,6 @@ from visbench.registry import MODELS
 P2_STRIDE = 4
 """Pixels per cell of the finest pyramid level, in and between which masks are resized."""
 
-MEMORY_STRIDE = 16
-"""Pixels per cell of the memory."""
-
 SMALLEST_PROBABILITY = 1e-7
 """Soft aggregation keeps probabilities this far from 0 and 1 (in float32: 1.2e-7 from 1)."""
 
@@ -27,9 +24,11 @@ SMALLEST_PROBABILITY = 1e-7
 class FrameEncoding(NamedTuple):
     """What the head knows of a frame before it sees a memory; the same for all objects.
 
+    ``(h, w)`` is ``(H/16, W/16)``, finer with smaller ``encoder_strides``.
+
     Attributes:
-        key: ``(1, key_channels, H/16, W/16)``.
-        value: ``(1, value_channels, H/16, W/16)``.
+        key: ``(1, key_channels, h, w)``.
+        value: ``(1, value_channels, h, w)``.
         stride8: ``(1, channels, H/8, W/8)``, from C3.
         stride4: ``(1, channels, H/4, W/4)``, from C2.
     """
@@ -195,8 +194,7 @@ class SeqPropHead(BaseModule):
                 counts as background.
 
         Returns:
-            Key ``(O, key_channels, 1, H/16, W/16)`` and value
-            ``(O, value_channels, 1, H/16, W/16)``.
+            Key ``(O, key_channels, 1, h, w)`` and value ``(O, value_channels, 1, h, w)``.
 
         Raises:
             ValueError: If the masks are larger than the frame.
@@ -214,7 +212,7 @@ class SeqPropHead(BaseModule):
         return self.memory_key(encoded)[:, :, None], self.memory_value(encoded)[:, :, None]
 
     def query(self, p2: Tensor) -> tuple[Tensor, Tensor]:
-        """Return key ``(1, key_channels, H/16, W/16)`` and value of a frame to be segmented."""
+        """Return key ``(1, key_channels, h, w)`` and value of a frame to be segmented."""
         encoded = self.query_encoder(p2)
         return self.query_key(encoded), self.query_value(encoded)
 
@@ -235,8 +233,8 @@ class SeqPropHead(BaseModule):
         """Segment an encoded frame, every object from its own memory.
 
         Args:
-            memory_key: ``(O, key_channels, T, H/16, W/16)``.
-            memory_value: ``(O, value_channels, T, H/16, W/16)``.
+            memory_key: ``(O, key_channels, T, h, w)``.
+            memory_value: ``(O, value_channels, T, h, w)``.
             frame: The frame's encoding.
 
         Returns:
