@@ -59,11 +59,7 @@ model = dict(
             center_sample_radius=0.5,
             norm_cfg=_norm,
         ),
-        id_branch=dict(
-            loss_id=dict(
-                type="mmdet.FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=2.0
-            )
-        ),
+        id_branch=dict(loss_id=dict(loss_weight=2.0)),
         mask_features=dict(
             in_channels=channels,
             feat_channels=32,

@@ -50,7 +50,12 @@ model = dict(
             loss_bbox=dict(type="mmdet.GIoULoss", loss_weight=1.0),
             loss_centerness=dict(type="mmdet.CrossEntropyLoss", use_sigmoid=True, loss_weight=1.0),
         ),
-        id_branch=dict(num_convs=2),
+        id_branch=dict(
+            num_convs=2,
+            loss_id=dict(
+                type="mmdet.FocalLoss", use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0
+            ),
+        ),
         mask_features=dict(
             in_channels=256,
             feat_channels=128,

@@ -4,7 +4,12 @@ _base_ = "../iai_demo_movingshapes.py"
 model = dict(
     segmenter=dict(
         id_branch=dict(
-            loss_id=dict(type="mmdet.CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0)
+            loss_id=dict(
+                _delete_=True,
+                type="mmdet.CrossEntropyLoss",
+                use_sigmoid=False,
+                loss_weight=2.0,
+            )
         )
     )
 )

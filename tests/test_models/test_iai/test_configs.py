@@ -92,7 +92,8 @@ def build(config: Any) -> VISModel:
 
 
 def losses_of(config: Any, model: VISModel) -> dict[str, torch.Tensor]:
-    length = config.train_dataloader.dataset.clip.num_frames
+    clip = config.train_dataloader.dataset.clip
+    length = clip.num_frames if "num_frames" in clip else clip.lengths[-1][1]
     scenes = [Scene(0, length), Scene(1, length)]
     data = model.data_preprocessor(batch(scenes, list(range(length))), training=True)
     seed_all(2)

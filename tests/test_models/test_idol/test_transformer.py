@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import pytest
 import torch
+from mmcv.cnn.bricks.transformer import MultiheadAttention
 
 from visbench.models import IDOL
 from visbench.models.idol.transformer import (
@@ -94,3 +96,18 @@ def test_initialisation() -> None:
         torch.testing.assert_close(offsets[:, 1, point], expected * (point + 1), atol=1e-5, rtol=0)
     assert not transformer.reference_points_fc.bias.any()
     assert transformer.query_embedding.weight.shape == (5, 32)
+
+
+def test_building_leaves_the_defaults_of_plain_attention() -> None:
+    IDOLTransformer(channels=16, num_heads=2, feedforward_channels=16, dropout=0.3)
+    default = inspect.signature(MultiheadAttention).parameters["dropout_layer"].default
+    assert default["drop_prob"] == 0
+
+
+def test_dropout_acts_in_every_layer() -> None:
+    transformer = IDOLTransformer(channels=16, num_heads=2, feedforward_channels=16, dropout=0.3)
+    rates = {m.p for m in transformer.modules() if isinstance(m, torch.nn.Dropout)}
+    assert 0.3 in rates
+    attention = transformer.decoder.layers[0].self_attn
+    assert attention.attn.dropout == 0.3
+    assert attention.dropout_layer.p == 0.3

@@ -191,12 +191,18 @@ class IDOLTransformer(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         self.num_backbone_levels = num_backbone_levels
-        attention = {"embed_dims": channels, "num_heads": num_heads, "dropout": dropout}
+        attention = {"embed_dims": channels, "num_heads": num_heads, "batch_first": True}
+        # MMCV's "dropout" of plain attention would change the default of every later one.
+        plain = {
+            **attention,
+            "attn_drop": dropout,
+            "dropout_layer": {"type": "Dropout", "drop_prob": dropout},
+        }
         deformable = {
             **attention,
+            "dropout": dropout,
             "num_levels": num_levels,
             "num_points": num_points,
-            "batch_first": True,
         }
         forward = {
             "embed_dims": channels,
@@ -209,7 +215,7 @@ class IDOLTransformer(BaseModule):
         self.decoder = Decoder(
             num_decoder_layers,
             {
-                "self_attn_cfg": {**attention, "batch_first": True},
+                "self_attn_cfg": plain,
                 "cross_attn_cfg": deformable,
                 "ffn_cfg": forward,
             },
