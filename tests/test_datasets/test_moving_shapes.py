@@ -298,7 +298,9 @@ def test_drawing_and_measuring_give_the_same_masks(preset: str, index: int, fram
     changed = np.any(image != backdrop, axis=2)
     # Antialiasing and blur reach a few pixels beyond the masks at the shutter's middle.
     near = cv2.dilate((drawn.labels > 0).astype(np.uint8), np.ones((11, 11), dtype=np.uint8)) > 0
-    assert not (changed & ~near).any()
+    # So do those of an object that is just outside of the frame then.
+    inside = np.s_[5:-5, 5:-5]
+    assert not (changed & ~near)[inside].any()
 
 
 @given(st.integers(1, 4000), st.integers(0, 4000))
