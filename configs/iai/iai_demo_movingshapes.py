@@ -56,7 +56,7 @@ model = dict(
             # Objects are 20 to 50 pixels wide.
             regress_ranges=((-1, 20), (20, 1e8)),
             # Classes are learned where an object's centre is; with 1.5 a few hundred steps teach none.
-            center_sample_radius=0.5,
+            center_sample_radius=0.6,
             norm_cfg=_norm,
         ),
         id_branch=dict(loss_id=dict(loss_weight=2.0)),

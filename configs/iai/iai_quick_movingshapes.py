@@ -3,7 +3,7 @@
 _base_ = "./iai_demo_movingshapes.py"
 
 # Up to 8 objects at a time, and others that come late.
-model = dict(num_ids=25, max_per_video=20)
+model = dict(num_ids=25, max_per_video=20, segmenter=dict(head=dict(center_sample_radius=0.5)))
 
 batch_size = 4
 single_iters = 2600
