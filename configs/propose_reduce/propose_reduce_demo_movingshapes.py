@@ -1,4 +1,4 @@
-# Propose-Reduce on MovingShapes from scratch: at most 4 minutes of training on two cores.
+# Propose-Reduce on MovingShapes from scratch: sized for 4 minutes on two cores (not timed alone).
 # The detector of the other demos, and a Seq-Prop head of 32 to 64 channels.
 _base_ = [
     "../_base_/models/mask_rcnn_half-r18.py",

@@ -1,4 +1,5 @@
-# Propose-Reduce on MovingShapes from scratch: at most 15 minutes of training on two cores, on `mixed`.
+# Propose-Reduce on MovingShapes from scratch: sized for 15 minutes on two cores (not timed
+# alone), on `mixed`.
 # Validated on `easy`; other presets by --cfg-options test_dataloader.dataset.preset=occluded (crowded,
 # long).
 _base_ = "./propose_reduce_demo_movingshapes.py"
