@@ -111,3 +111,26 @@ def test_dropout_acts_in_every_layer() -> None:
     attention = transformer.decoder.layers[0].self_attn
     assert attention.attn.dropout == 0.3
     assert attention.dropout_layer.p == 0.3
+
+
+def test_queries_can_start_on_a_grid_and_differ_in_their_place_alone() -> None:
+    transformer = IDOLTransformer(16, num_heads=2, num_queries=6, query_grid=(2, 3))
+    transformer.init_weights()
+    position, content = transformer.query_embedding.weight.chunk(2, dim=1)
+    points = transformer.reference_points_fc(position).sigmoid()
+    expected = [[x / 6, y / 4] for y in (1, 3) for x in (1, 3, 5)]
+    torch.testing.assert_close(points, torch.tensor(expected))
+    assert (content == content[0]).all() and content.std() > 0
+    assert len(position.unique(dim=0)) == 6
+
+
+def test_queries_start_anywhere_without_a_grid() -> None:
+    transformer = IDOLTransformer(16, num_heads=2, num_queries=6)
+    transformer.init_weights()
+    _, content = transformer.query_embedding.weight.chunk(2, dim=1)
+    assert len(content.unique(dim=0)) == 6
+
+
+def test_a_grid_has_a_place_for_every_query() -> None:
+    with pytest.raises(ValueError, match=r"query_grid=\(2, 3\) has not num_queries=300"):
+        IDOLTransformer(16, num_heads=2, query_grid=(2, 3))
