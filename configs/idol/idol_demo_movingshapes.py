@@ -1,5 +1,5 @@
 # IDOL on MovingShapes from scratch: at most 4 minutes of training on two cores.
-# Half-width ResNet-18 with GroupNorm, transformer of width 64 on strides 4, 8, 16, 40 queries.
+# Half-width ResNet-18 with GroupNorm, transformer of width 64 on strides 4, 8, 16, 96 queries on a grid.
 _base_ = [
     "../_base_/models/idol_r50.py",
     "../_base_/datasets/moving_shapes.py",
@@ -28,7 +28,8 @@ model = dict(
     ),
     neck=dict(in_channels=[32, 64, 128], out_channels=channels, norm_cfg=_norm, num_outs=3),
     transformer=dict(
-        num_queries=40,
+        num_queries=96,
+        query_grid=(8, 12),
         num_heads=4,
         num_points=4,
         feedforward_channels=128,
@@ -44,33 +45,32 @@ model = dict(
     ),
 )
 
+# In place of pre-training on still images: single frames first, then pairs.
+batch_size = 2
+single_iters = 1000
+max_iters = 1650
+warm_up = 100
 train_dataloader = dict(
-    batch_size=2,
+    batch_size=batch_size,
     dataset=dict(
         clip=dict(
-            _delete_=True, type="visbench.SampleKeyReference", num_references=1, frame_range=10
+            _delete_=True,
+            type="visbench.SampleGrowingClip",
+            lengths=[(0, 1), (batch_size * single_iters, 2)],
+            frame_range=5,
+            order="sorted",
         )
     ),
 )
-
-max_iters = 900
-warm_up = 50
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=8e-4, weight_decay=0.01),
+    optimizer=dict(type="AdamW", lr=1e-3, weight_decay=0.01),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
     clip_grad=dict(max_norm=1.0),
 )
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=warm_up),
-    dict(
-        type="CosineAnnealingLR",
-        by_epoch=False,
-        begin=warm_up,
-        end=max_iters,
-        T_max=max_iters - warm_up,
-        eta_min=8e-6,
-    ),
+    dict(type="PolyLR", by_epoch=False, begin=warm_up, end=max_iters, eta_min=1e-5),
 ]
 default_hooks = dict(checkpoint=dict(interval=max_iters))
