@@ -29,6 +29,10 @@ def main() -> int:
         return 0
     if args.phase in ("train", "test"):
         return _run(args, text)
+    for path in args.configs:
+        if "unnamed = True" not in Path(path).read_text():
+            names = {text: DATASET.replace("easy", text or "easy") for text in ("", *args.dataset)}
+            send(config=path, datasets=names)
     return 0
 
 
