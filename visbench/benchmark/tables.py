@@ -10,7 +10,7 @@ from rich.table import Table
 from visbench.benchmark.columns import COLUMNS, Column, number
 from visbench.benchmark.controls import CONTROLS_NOTE
 from visbench.benchmark.rows import FAILED, Row
-from visbench.benchmark.summary import Line, lines
+from visbench.benchmark.summary import Line, leads, lines
 from visbench.benchmark.terms import term_notes
 
 FLOPS_NOTE = (
@@ -35,7 +35,8 @@ SEEDS_NOTE = (
 )
 INTERVAL_NOTE = (
     "AP 95 %: interval over 1000 resamples of the videos with replacement, of the mean AP where "
-    "there are several seeds; how much of the AP is the choice of videos."
+    "there are several seeds; how much of the AP is the choice of videos. The spread over seeds comes "
+    "on top."
 )
 PUBLISHED_NOTE = (
     "Published: AP that the paper or its public code reports for the config, or for the full-size "
@@ -161,6 +162,7 @@ def _sections(rows: Sequence[Row]) -> dict[str, list[str]]:
     controls = any(row.kind == "control" for row in rows)
     return {
         "Terms": term_notes(rows),
+        "Differences": _differences(rows),
         "Runs": _runs(rows),
         "Failed": failures(rows),
         "Overlay videos": [
@@ -200,6 +202,21 @@ def _remarks(rows: Sequence[Row]) -> list[str]:
         figures = [f"{figure} ({', '.join(where)})" for figure, where in places.items()]
         remarks.append(f"{PUBLISHED_NOTE}. {'; '.join(figures)}.")
     return remarks
+
+
+def _differences(rows: Sequence[Row]) -> list[str]:
+    """Return how far the best of each data set is ahead, with the interval over videos."""
+    return [
+        f"{_named(best)} on {best.row.dataset}: {lead:.1f} points of AP ahead of {_named(line)}; "
+        f"95 % of the resamples of the videos: {low:.1f} to {high:.1f}"
+        + (" (undecided)" if low <= 0 <= high else "")
+        for best, line, (lead, low, high) in leads(lines(rows))
+    ]
+
+
+def _named(line: Line) -> str:
+    config = line.row.config_name
+    return f"{line.row.method} ({config})" if config else line.row.method
 
 
 def _runs(rows: Sequence[Row]) -> list[str]:
