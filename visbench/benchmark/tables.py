@@ -10,6 +10,7 @@ from rich.table import Table
 from visbench.benchmark.columns import COLUMNS, Column, number
 from visbench.benchmark.controls import CONTROLS_NOTE
 from visbench.benchmark.rows import FAILED, Row
+from visbench.benchmark.scoring import RESAMPLES
 from visbench.benchmark.summary import Line, leads, lines
 from visbench.benchmark.terms import term_notes
 
@@ -34,9 +35,9 @@ SEEDS_NOTE = (
     "seed: differences of the size that another seed makes are not differences of methods."
 )
 INTERVAL_NOTE = (
-    "AP 95 %: interval over 1000 resamples of the videos with replacement, of the mean AP where "
-    "there are several seeds; how much of the AP is the choice of videos. The spread over seeds comes "
-    "on top."
+    f"AP 95 %: interval over {RESAMPLES} resamples of the videos with replacement, of the mean AP "
+    "where there are several seeds: how much of the AP is the choice of videos. The spread over "
+    "seeds comes on top."
 )
 PUBLISHED_NOTE = (
     "Published: AP that the paper or its public code reports for the config, or for the full-size "
