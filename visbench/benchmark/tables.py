@@ -48,7 +48,7 @@ PUBLISHED_NOTE = (
 
 _DISPENSABLE = (
     *("published in", "published on", "config", "GPU MiB", "data", "host MiB", "GFLOPs/frame"),
-    *("params M", "AR1", "AP75", "AR10", "published AP", "AP 95 %", "training min", "seed"),
+    *("params M", "AR1", "AP75", "AR10", "published AP", "training min", "AP 95 %", "seed"),
 )
 """Columns that a narrow terminal leaves out, in this order."""
 
@@ -200,7 +200,7 @@ def _remarks(rows: Sequence[Row]) -> list[str]:
             figure = f"{line.row.method}: {found.metrics['AP']:.1f} on {found.dataset}"
             places.setdefault(figure, {})[found.place] = None
     if places:
-        figures = [f"{figure} ({', '.join(where)})" for figure, where in places.items()]
+        figures = [f"{figure} ({'; '.join(where)})" for figure, where in places.items()]
         remarks.append(f"{PUBLISHED_NOTE}. {'; '.join(figures)}.")
     return remarks
 
