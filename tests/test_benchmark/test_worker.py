@@ -119,6 +119,7 @@ def _check_test(folder: Path) -> None:
     assert scored["AP"] == facts["details"]["metrics"]["youtube_vis/AP"]
     written = json.loads((results.parent / "metrics.json").read_text())
     assert written == facts["details"]["metrics"]
+    assert facts["terms"]["initialisation"] == "from scratch"
     assert facts["terms"]["frames seen"] == 4 * 2 * 2
     assert facts["terms"]["training data"] == "movingshapes-v1-easy-train-first2"
     analysis = json.loads((results.parent / "analysis.json").read_text())
