@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -73,14 +73,14 @@ def compare(
         UserError: If a config is missing or no Python, two configs share a name, or the device is
             not there; nothing has been run then.
     """
-    console = console or _console()
+    console = console or make_console()
     runs = plan(configs, seeds)
     comparison = _Comparison(Path(work_dir), device, console, worker)
     pending = [run for run in runs if comparison.finished(run) is None]
     if pending:
-        _check_device(device)
+        check_device(device)
     report_path = Path(report) if report is not None else Path(work_dir) / "report"
-    with _only_one(Path(work_dir)):
+    with only_one(Path(work_dir)):
         if pending:
             comparison.make_data(pending)
         rows: list[Row] = []
@@ -117,8 +117,13 @@ def plan(configs: Sequence[str | Path], seeds: Sequence[int]) -> list[Run]:
 
 def write_report(rows: Sequence[Row], path: Path) -> None:
     """Write ``<path>.md`` and ``<path>.csv``; each appears only when it is complete."""
+    write_files(path, {".md": markdown(rows), ".csv": csv_text(rows)})
+
+
+def write_files(path: Path, texts: Mapping[str, str]) -> None:
+    """Write ``<path><ending>`` for each ending; each appears only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for ending, text in ((".md", markdown(rows)), (".csv", csv_text(rows))):
+    for ending, text in texts.items():
         target = path.with_name(path.name + ending)
         partial = target.with_name(f".{target.name}.partial")
         partial.write_text(text, encoding="utf-8")
@@ -264,7 +269,8 @@ def _failed_control(name: str, dataset: str, outcome: Outcome | None) -> Row:
     )
 
 
-def _check_device(device: str | None) -> None:
+def check_device(device: str | None) -> None:
+    """Raise an error if a device is not there."""
     # Importing torch takes seconds; without a wish there is nothing to check.
     if device not in (None, "cpu"):
         from visbench.engine.device import select_device
@@ -273,8 +279,8 @@ def _check_device(device: str | None) -> None:
 
 
 @contextmanager
-def _only_one(work_dir: Path) -> Iterator[None]:
-    """Refuse a second comparison in the same work folder while one is running."""
+def only_one(work_dir: Path) -> Iterator[None]:
+    """Refuse a second command in the same work folder while one is running."""
     work_dir.mkdir(parents=True, exist_ok=True)
     if sys.platform == "win32":
         yield
@@ -292,7 +298,8 @@ def _only_one(work_dir: Path) -> Iterator[None]:
         yield
 
 
-def _console() -> Console:
+def make_console() -> Console:
+    """Return the console of standard output; wide where that is a file."""
     console = Console()
     # A log file has no width: no column is left out there.
     return console if console.is_terminal else Console(width=_LOG_WIDTH)
