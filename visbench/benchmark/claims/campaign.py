@@ -50,6 +50,7 @@ def plan_runs(
         UserError: If a config is broken, or its batch cannot be shared by the devices.
     """
     keys: dict[tuple[Path, str], str] = {}
+    folder = (terms.work_dir / "configs").resolve()
     runs: dict[tuple[str, int], tuple[Run, Run]] = {}
 
     def run(config: Path, claim: Claim, seed: int) -> Run:
@@ -57,13 +58,20 @@ def plan_runs(
         if (config, data.name) not in keys:
             keys[config, data.name] = key_of(config, data, book)
         digest = run_digest(config, data)
-        folder = (terms.work_dir / "configs").resolve()
-        files = [
-            write_derived(folder / f"{digest}-{count}" / config.name, config, data.options, count)
-            for count in (terms.devices_per_run, 1)
-        ]
-        key = keys[config, data.name]
-        return Run(str(config), *map(str, files), seed, data.dataset, digest, key)
+
+        def file(devices: int) -> str:
+            path = folder / f"{digest}-{devices}" / config.name
+            return str(write_derived(path, config, data.options, devices))
+
+        return Run(
+            config=str(config),
+            file=file(terms.devices_per_run),
+            test_file=file(1),
+            seed=seed,
+            dataset=data.dataset,
+            digest=digest,
+            training=keys[config, data.name],
+        )
 
     for seed in dict.fromkeys(seeds):
         for claim in claims:
