@@ -106,7 +106,7 @@ def _add_running(command: argparse.ArgumentParser) -> None:
         "--executor",
         choices=sorted(EXECUTORS),
         default="local",
-        help="local: processes of this machine; slurm: jobs; submitit-*: to try jobs out here",
+        help="local: processes of this machine; slurm: jobs; submitit-local: to try jobs out here",
     )
     group.add_argument(
         "--cluster",

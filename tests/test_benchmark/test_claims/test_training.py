@@ -49,6 +49,12 @@ def test_only_what_acts_in_training_counts(
     assert (key_of(one, DATA, BOOK) == key_of(other, DATA, BOOK)) is same
 
 
+def test_a_field_that_is_not_set_acts_at_test_too(tmp_path: Path) -> None:
+    one, other = config(tmp_path), config(tmp_path, "other")
+    other.write_text(other.read_text().replace("top_k=1", ""))
+    assert key_of(one, DATA, BOOK) == key_of(other, DATA, BOOK)
+
+
 def test_data_count(tmp_path: Path) -> None:
     options = {"train_dataloader.dataset.preset": "occluded"}
     assert key_of(config(tmp_path), DATA, BOOK) != key_of(

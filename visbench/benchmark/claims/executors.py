@@ -169,7 +169,7 @@ class SubmititExecutor(Executor):
     Args:
         terms: How units are run.
         slots: How many jobs at a time.
-        cluster: ``slurm``, or ``local`` and ``debug`` of submitit.
+        cluster: ``slurm``, or submitit's ``local``: processes of this machine.
         parameters: What submitit's ``update_parameters`` takes, e.g. ``slurm_partition``.
         console: Where jobs are told.
         poll_s: Seconds between looks at the jobs.
@@ -219,7 +219,7 @@ class SubmititExecutor(Executor):
                 break
             time.sleep(self._poll_s)
         self._running = [entry for entry in self._running if entry not in done]
-        return [(unit, _rows(unit, self.terms, job)) for unit, job in done]
+        return [(unit, _rows(unit, self.terms, job, str(job.paths.stderr))) for unit, job in done]
 
     def cancel(self) -> None:
         """Cancel the jobs."""
@@ -231,14 +231,17 @@ class SubmititExecutor(Executor):
         """Do nothing: what jobs hold belongs to the cluster."""
 
 
-def _rows(unit: Unit, terms: Terms, work: Any) -> list[Row]:
+def _rows(unit: Unit, terms: Terms, work: Any, log: str = "") -> list[Row]:
     """Return the rows of a future or job; whatever it raised makes failed rows."""
     try:
         rows: list[Row] = work.result()
         return rows
     except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
-        return [failed_row(run, terms, reason) for run in unit.runs]
+        # A job's error quotes the traceback of its process between lines of dashes.
+        lines = str(error).partition("\nYou can check")[0].splitlines()
+        said = [line for line in lines if line.strip("- ")]
+        reason = f"{type(error).__name__}: {said[-1] if said else 'no message'}"
+        return [failed_row(run, terms, reason, log) for run in unit.runs]
 
 
 def make_executor(
@@ -275,6 +278,5 @@ EXECUTORS: dict[str, str | None] = {
     "local": None,
     "slurm": "slurm",
     "submitit-local": "local",
-    "submitit-debug": "debug",
 }
 """Cluster of submitit by the name of an executor; None for this machine's own processes."""

@@ -69,8 +69,10 @@ def _leave_out(model: dict[str, Any], path: list[str], values: Any) -> None:
     for parent in parents:
         model = model.get(parent) or {}
     value = model.get(last)
-    if last in model and (values == ANY or (isinstance(value, int) and value >= values)):
-        model[last] = f"acts at test ({values})"
+    if values == ANY:
+        model.pop(last, None)
+    elif isinstance(value, int) and value >= values:
+        model[last] = values
 
 
 def training_key(part: Mapping[str, Any]) -> str:
