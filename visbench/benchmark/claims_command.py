@@ -16,8 +16,8 @@ from visbench.benchmark.claims.executors import EXECUTORS, make_executor
 from visbench.benchmark.claims.imported import import_rows
 from visbench.benchmark.claims.rows import ClaimRows
 from visbench.benchmark.claims.schedule import budget_seconds
-from visbench.benchmark.claims.table import NOTE, csv_text, markdown, terminal_table
-from visbench.benchmark.claims.unit import Terms
+from visbench.benchmark.claims.table import NOTE, csv_text, markdown, summary, terminal_table
+from visbench.benchmark.claims.unit import WORKER, Terms
 from visbench.benchmark.compare import check_device, make_console, only_one, write_files
 from visbench.benchmark.suites import config_folder
 from visbench.engine.errors import UserError
@@ -197,6 +197,7 @@ def _run(args: argparse.Namespace) -> int:
         status = run_claims(args, book, claims, store, judge, console)
     verdicts = judge.verdicts(claims, store.all())
     console.print(terminal_table(verdicts))
+    console.print(summary(verdicts))
     console.print(NOTE, style="dim")
     if args.out:
         write_files(Path(args.out), {".md": markdown(verdicts), ".csv": csv_text(verdicts)})
@@ -240,13 +241,12 @@ def run_claims(
     devices = args.device or [None]
     for device in devices:
         check_device(device)
-    terms = Terms(args.work_dir, store.folder, devices[0], args.devices_per_run)
+    terms = Terms(args.work_dir, store.folder, devices[0], args.devices_per_run, worker=WORKER)
+    parameters = _parameters(args.cluster)
     with only_one(args.work_dir):
         runs = plan_runs(claims, args.seed, book, terms)
+        executor = make_executor(args.executor, terms, args.jobs, devices, parameters, console)
         make_data([run for pair in runs.values() for run in pair], terms, console)
-        executor = make_executor(
-            args.executor, terms, args.jobs, devices, _parameters(args.cluster), console
-        )
         campaign = Campaign(claims, runs, terms, judge, executor, console, args.budget)
         campaign.run()
     return 1 if campaign.failed else 0

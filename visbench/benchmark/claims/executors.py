@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -75,11 +76,13 @@ class LocalExecutor(Executor):
         self._shown: dict[Unit, tuple[str, LiveTask]] = {}
         groups = device_groups(terms, slots, devices)
         self._free = [replace(terms, **group) for group in groups]
-        self._live = LiveProgress(console)
-        self._live.__enter__()
+        self._display = ExitStack()
+        self._live: LiveProgress | None = None
 
     def submit(self, unit: Unit) -> None:
         """Start a unit in a thread, which waits for its processes."""
+        if self._live is None:
+            self._live = self._display.enter_context(LiveProgress(self._console))
         terms = self._free.pop(0)
         self._running[self._pool.submit(run_unit, unit, terms, self._listener(unit))] = (
             unit,
@@ -106,15 +109,15 @@ class LocalExecutor(Executor):
     def close(self) -> None:
         """End the threads and the display."""
         self._pool.shutdown()
-        self._live.__exit__(None, None, None)
+        self._display.close()
 
-    def _listener(self, unit: Unit) -> Listener:
+    def _listener(self, unit: Unit, live: LiveProgress) -> Listener:
         def listen(phase: str, event: Event) -> None:
             if self._stop.is_set():
                 raise _Cancelled
             if unit not in self._shown or self._shown[unit][0] != phase:
                 self._hide(unit)
-                self._shown[unit] = (phase, self._live.start(f"{unit.title}: {phase}"))
+                self._shown[unit] = (phase, live.start(f"{unit.title}: {phase}"))
             if "stage" in event:
                 self._shown[unit][1].update(event)
 

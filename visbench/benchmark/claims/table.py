@@ -82,7 +82,7 @@ def summary(verdicts: Sequence[Verdict]) -> str:
 
 def terminal_table(verdicts: Sequence[Verdict]) -> Table:
     """Return the table for the terminal."""
-    table = Table(title=summary(verdicts))
+    table = Table()
     for title in ("claim", "source"):
         table.add_column(title, overflow="fold")
     for title in ("published a, b", "metric", "expected"):
