@@ -84,10 +84,8 @@ class LocalExecutor(Executor):
         if self._live is None:
             self._live = self._display.enter_context(LiveProgress(self._console))
         terms = self._free.pop(0)
-        self._running[self._pool.submit(run_unit, unit, terms, self._listener(unit))] = (
-            unit,
-            terms,
-        )
+        future = self._pool.submit(run_unit, unit, terms, self._listener(unit, self._live))
+        self._running[future] = (unit, terms)
 
     def finished(self) -> list[tuple[Unit, list[Row]]]:
         """Wait until a unit ends; return those that have ended, with their rows."""
