@@ -13,6 +13,7 @@ from visbench.benchmark.claims.campaign import Campaign, Judge, plan_runs
 from visbench.benchmark.claims.data import ClaimBook
 from visbench.benchmark.claims.executors import Executor, LocalExecutor
 from visbench.benchmark.claims.rows import ClaimRows
+from visbench.benchmark.claims.training import resolve
 from visbench.benchmark.claims.unit import Terms, Unit, run_unit
 from visbench.benchmark.rows import Row
 
@@ -213,6 +214,21 @@ def test_a_training_that_is_done_is_not_repeated(bench: ClaimsBench) -> None:
     (row,) = run_unit(Unit((run,)), terms)
     assert (row.AP, row.status) == (5.0, "finished")
     assert bench.calls == ["train a", "test a"]
+
+
+def test_several_devices_share_the_batch_of_a_training(bench: ClaimsBench) -> None:
+    bench.config("a", [5.0], "train_dataloader = dict(batch_size=4)", width=1)
+    book = bench.claims(("a", "a"))
+    terms = Terms(bench.work_dir, bench.rows, "cpu", devices_per_run=2, worker="fake_worker")
+    (run, _), *_ = plan_runs(book.claims, (0,), book, terms).values()
+    assert resolve(run.file)["train_dataloader"]["batch_size"] == 2
+    assert run.test_file == run.config
+    heard: list[str] = []
+    (row,) = run_unit(Unit((run,)), terms, lambda phase, event: heard.append(phase))
+    assert (row.AP, row.status, row.details["devices"]) == (5.0, "finished", 2)
+    # Two processes train, one tests.
+    assert bench.calls == ["train a", "train a", "test a"]
+    assert "train" in heard
 
 
 def test_an_interrupt_ends_what_is_running(bench: ClaimsBench) -> None:

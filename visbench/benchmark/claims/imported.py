@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from visbench.benchmark.claims.data import ClaimBook
-from visbench.benchmark.claims.rows import ClaimRows
+from visbench.benchmark.claims.rows import ClaimRows, without_places
 from visbench.benchmark.rows import FINISHED, METRICS, Row, RowStore
 from visbench.engine.errors import UserError
 
@@ -44,7 +43,7 @@ def import_rows(path: str | Path, book: ClaimBook, store: ClaimRows) -> tuple[in
             continue
         if Path(row.config).stem not in names or row.dataset not in datasets:
             continue
-        row = replace(row, log="", checkpoint="", overlay="")
+        row = without_places(row)
         if (store.folder / f"{store.name(row)}.json").exists():
             known += 1
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -20,6 +20,14 @@ UNKNOWN = "unknown"
 def code_version(row: Row) -> str:
     """Return the version of the code that made a row, see ``identity.code_version``."""
     return row.versions.get("visbench", UNKNOWN)
+
+
+_PLACES = ("log", "checkpoint", "overlay", "results", "annotations", "run_dir")
+
+
+def without_places(row: Row) -> Row:
+    """Return a row without paths: it is committed, and they say nothing on other machines."""
+    return replace(row, **{name: "" for name in _PLACES if hasattr(row, name)})
 
 
 def known_version(row: Row) -> bool:

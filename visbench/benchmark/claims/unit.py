@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from visbench.benchmark.claims.rows import ClaimRows
+from visbench.benchmark.claims.rows import ClaimRows, without_places
 from visbench.benchmark.identity import code_version
 from visbench.benchmark.processes import Event, Outcome, run_worker
 from visbench.benchmark.rows import FAILED, Row, RowStore
@@ -186,18 +186,8 @@ def _row(run: Run, facts: dict[str, Any], terms: Terms, test_s: float) -> Row:
         "test_s": test_s,
         "devices": terms.devices_per_run,
     }
-    # Rows are committed: paths of this machine say nothing elsewhere.
-    places = {"log": "", "checkpoint": "", "overlay": ""}
-    row = Row.from_dict(
-        {
-            **facts,
-            **places,
-            "config": run.config,
-            "seed": run.seed,
-            "config_hash": run.digest,
-            "details": details,
-        }
-    )
+    fields = {"config": run.config, "seed": run.seed, "config_hash": run.digest}
+    row = without_places(Row.from_dict({**facts, **fields, "details": details}))
     if row.dataset != run.dataset:
         raise UserError(
             f"{run.file} was tested on {row.dataset}, the claims say {run.dataset}; mend 'dataset' "
