@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,3 +65,9 @@ class ClaimsBench:
 
 def _words(model: dict[str, object]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in model.items())
+
+
+def worker_path() -> str:
+    """Return where the processes of a test find the library and the fake worker."""
+    here = Path(__file__).parent
+    return os.pathsep.join(map(str, (here.parents[2], here, here.parent)))

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from claims_bench import ClaimsBench
+from claims_bench import ClaimsBench, worker_path
 from rich.console import Console
 
 from visbench.benchmark.claims.campaign import Campaign, Judge, plan_runs
@@ -20,7 +20,7 @@ from visbench.benchmark.rows import Row
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClaimsBench:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", worker_path())
     monkeypatch.setenv("FAKE_CALLS", str(tmp_path / "calls.txt"))
     return ClaimsBench(tmp_path)
 
@@ -161,7 +161,7 @@ def test_rows_of_before_are_work_that_is_done(bench: ClaimsBench) -> None:
 
 
 def local(bench: ClaimsBench, book: ClaimBook, slots: int = 1) -> Campaign:
-    terms = Terms(bench.work_dir, bench.rows, "cpu", worker="fake_worker")
+    terms = Terms(bench.work_dir, bench.rows, "cpu", worker="claims_worker")
     console = Console(file=io.StringIO(), width=200)
     executor = LocalExecutor(terms, slots, ["cpu"], console)
     runs = plan_runs(book.claims, (0,), book, terms)
@@ -205,7 +205,7 @@ def test_a_failure_stands_apart_and_is_not_repeated(bench: ClaimsBench) -> None:
 def test_a_training_that_is_done_is_not_repeated(bench: ClaimsBench) -> None:
     bench.config("a", [5.0], width=1)
     book = bench.claims(("a", "a"))
-    terms = Terms(bench.work_dir, bench.rows, "cpu", worker="fake_worker")
+    terms = Terms(bench.work_dir, bench.rows, "cpu", worker="claims_worker")
     (run, _), *_ = plan_runs(book.claims, (0,), book, terms).values()
     phases: list[str] = []
     run_unit(Unit((run,)), terms, lambda phase, event: phases.append(phase))
@@ -219,7 +219,7 @@ def test_a_training_that_is_done_is_not_repeated(bench: ClaimsBench) -> None:
 def test_several_devices_share_the_batch_of_a_training(bench: ClaimsBench) -> None:
     bench.config("a", [5.0], "train_dataloader = dict(batch_size=4)", width=1)
     book = bench.claims(("a", "a"))
-    terms = Terms(bench.work_dir, bench.rows, "cpu", devices_per_run=2, worker="fake_worker")
+    terms = Terms(bench.work_dir, bench.rows, "cpu", devices_per_run=2, worker="claims_worker")
     (run, _), *_ = plan_runs(book.claims, (0,), book, terms).values()
     assert resolve(run.file)["train_dataloader"]["batch_size"] == 2
     assert run.test_file == run.config

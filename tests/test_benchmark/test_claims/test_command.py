@@ -5,16 +5,16 @@ import csv
 from pathlib import Path
 
 import pytest
-from claims_bench import DATASET, ClaimsBench
+from claims_bench import DATASET, ClaimsBench, worker_path
 
 from visbench.benchmark.commands import benchmark, benchmark_parser
 
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClaimsBench:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", worker_path())
     monkeypatch.setenv("FAKE_CALLS", str(tmp_path / "calls.txt"))
-    monkeypatch.setattr("visbench.benchmark.claims_command.WORKER", "fake_worker")
+    monkeypatch.setattr("visbench.benchmark.claims_command.WORKER", "claims_worker")
     bench = ClaimsBench(tmp_path)
     bench.config("a", [5.0, 6.0], width=1)
     bench.config("b", [1.0, 2.1], width=2)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from claims_bench import ClaimsBench
+from claims_bench import ClaimsBench, worker_path
 from rich.console import Console
 
 from visbench.benchmark.claims.campaign import Campaign, Judge, plan_runs
@@ -24,7 +24,7 @@ from visbench.engine.errors import UserError
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClaimsBench:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", worker_path())
     monkeypatch.setenv("FAKE_CALLS", str(tmp_path / "calls.txt"))
     bench = ClaimsBench(tmp_path)
     bench.config("a", [5.0], width=1)
@@ -36,14 +36,13 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClaimsBench:
 def submitit_path(monkeypatch: pytest.MonkeyPatch) -> None:
     submitit = pytest.importorskip("submitit")
     # A job is a process of its own, which must find the library, the worker and submitit.
-    root = Path(__file__).parents[3]
-    folders = [root, Path(__file__).parents[1], Path(submitit.__file__).parents[1]]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, folders)))
+    place = Path(submitit.__file__).parents[1]
+    monkeypatch.setenv("PYTHONPATH", f"{worker_path()}{os.pathsep}{place}")
 
 
 def test_jobs_through_submitit(bench: ClaimsBench, submitit_path: None) -> None:
     book = bench.claims(("a", "b"))
-    terms = Terms(bench.work_dir, bench.rows, "cpu", worker="fake_worker")
+    terms = Terms(bench.work_dir, bench.rows, "cpu", worker="claims_worker")
     output = io.StringIO()
     console = Console(file=output, width=300)
     executor = SubmititExecutor(terms, 2, "local", {"timeout_min": 5}, console, poll_s=0.05)
@@ -61,7 +60,7 @@ def test_a_job_that_dies_is_a_failed_row(
     bench: ClaimsBench, submitit_path: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     book = bench.claims(("a", "b"))
-    terms = Terms(bench.work_dir, bench.rows, "cpu", worker="fake_worker")
+    terms = Terms(bench.work_dir, bench.rows, "cpu", worker="claims_worker")
     console = Console(file=io.StringIO(), width=300)
     executor = SubmititExecutor(terms, 2, "local", {}, console, poll_s=0.05)
 
