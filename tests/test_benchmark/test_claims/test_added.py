@@ -95,7 +95,7 @@ def test_a_training_with_its_last_validation(folders: Folders, tmp_path: Path) -
     assert (row.AP, row.AP50, row.training_s) == (25.0, 50.0, 50.0)
     assert row.config_hash == run_digest(folders.config, BOOK.data["easy"])
     assert row.versions["visbench"] == code_version()
-    assert row.versions["torch"] == "2.11.0+cu130"
+    assert (row.versions["torch"], row.versions["python"]) == ("2.11.0+cu130", "3.11.7")
     assert (row.device, row.machine.split(", ")[-1]) == ("cuda", "NVIDIA H100 80GB HBM3")
     path = ClaimRows(tmp_path / "rows").add(row)
     assert path.stem == (

@@ -59,7 +59,8 @@ class _Session:
             for line in _head(log):
                 matched = re.match(r"\s+([\w ,]+?): (.*)", line)
                 if matched and matched[1].split(",")[0] in names:
-                    found[names[matched[1].split(",")[0]]] = matched[2].strip()
+                    # Python's line also names the build.
+                    found[names[matched[1].split(",")[0]]] = matched[2].partition(" (")[0].strip()
         return found
 
 
