@@ -221,3 +221,25 @@ def test_inference_time_survives_a_cut_off_line(tmp_path: Path) -> None:
     assert InferenceTimeHook(path).frames_per_second() is None
     path.write_text("[1, 30, 2.0]\n[2, 30, 1.0]\n[3, 30, 0.")
     assert InferenceTimeHook(path).frames_per_second() == pytest.approx(20)
+
+
+def test_a_training_started_by_torchrun(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process of one, in this process; torchrun sets these variables."""
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", "0")
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0")):
+        monkeypatch.setenv(name, value)
+    words = ["--launcher", "pytorch", "--run-dir", str(folder / "launched")]
+    try:
+        status, _ = _work(folder, "train", capsys, *words)
+        assert torch.distributed.is_initialized()
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+    assert status == 0
+    facts = json.loads((folder / "launched" / "train.json").read_text())
+    weights = load_checkpoint_file(facts["checkpoint"])["state_dict"]
+    # Saved without the wrapper that several processes need.
+    assert not any(name.startswith("module.") for name in weights)

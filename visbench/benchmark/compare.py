@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -71,16 +71,16 @@ def compare(
             foreign results cannot be used, or the device is not there; nothing has been trained
             then.
     """
-    console = console or _console()
+    console = console or make_console()
     runs = plan(configs, seeds, datasets)
     comparison = Comparison(Path(work_dir), device, console, worker)
     pending = [run for run in runs if comparison.finished(run) is None]
     if pending:
-        _check_device(device)
+        check_device(device)
     if foreign is not None:
         foreign.check()
     report_path = Path(report) if report is not None else Path(work_dir) / "report"
-    with _only_one(Path(work_dir)):
+    with only_one(Path(work_dir)):
         if foreign is not None:
             foreign.score(comparison.store, console)
         if pending:
@@ -139,22 +139,28 @@ def _unique(rows: Sequence[Row]) -> list[Row]:
 
 
 def write_report(rows: Sequence[Row], path: Path) -> None:
-    """Write the report; each file appears only when it is complete.
+    """Write the report.
 
     Args:
         rows: The rows.
         path: Path without ending: ``.md``, ``.csv`` and ``-summary.csv`` are added.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     texts = {".md": markdown, ".csv": csv_text, "-summary.csv": summary_csv}
+    write_files(path, {ending: text(rows) for ending, text in texts.items()})
+
+
+def write_files(path: Path, texts: Mapping[str, str]) -> None:
+    """Write ``<path><ending>`` for each ending; each appears only when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     for ending, text in texts.items():
         target = path.with_name(path.name + ending)
         partial = target.with_name(f".{target.name}.partial")
-        partial.write_text(text(rows), encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
         partial.replace(target)
 
 
-def _check_device(device: str | None) -> None:
+def check_device(device: str | None) -> None:
+    """Raise an error if a device is not there."""
     # Importing torch takes seconds; without a wish there is nothing to check.
     if device not in (None, "cpu"):
         from visbench.engine.device import select_device
@@ -163,8 +169,8 @@ def _check_device(device: str | None) -> None:
 
 
 @contextmanager
-def _only_one(work_dir: Path) -> Iterator[None]:
-    """Refuse a second comparison in the same work folder while one is running."""
+def only_one(work_dir: Path) -> Iterator[None]:
+    """Refuse a second command in the same work folder while one is running."""
     work_dir.mkdir(parents=True, exist_ok=True)
     if sys.platform == "win32":
         yield
@@ -182,7 +188,8 @@ def _only_one(work_dir: Path) -> Iterator[None]:
         yield
 
 
-def _console() -> Console:
+def make_console() -> Console:
+    """Return the console of standard output; wide where that is a file."""
     console = Console()
     # A log file has no width: no column is left out there.
     return console if console.is_terminal else Console(width=_LOG_WIDTH)

@@ -22,10 +22,10 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, visbench and what it rests on."""
-    from visbench.version import __version__
+    """Return the versions of Python, visbench (its code, too) and what it rests on."""
+    from visbench.benchmark.identity import code_version
 
-    found = {"python": platform.python_version(), "visbench": __version__}
+    found = {"python": platform.python_version(), "visbench": code_version()}
     for package in PACKAGES:
         try:
             found[package] = version(package)

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ def run_worker(
     on_event: Callable[[Event], None],
     module: str = "visbench.benchmark.worker",
     own_stderr: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Run a worker to its end; its output goes to the log, its events to a function.
 
@@ -41,6 +42,7 @@ def run_worker(
         module: The Python module to run.
         own_stderr: Whether the worker's standard error, e.g. a progress bar, is shown instead of
             going to the log.
+        environment: Variables that the worker gets beside those of this process.
 
     Returns:
         The error, if there was one, and the log.
@@ -52,7 +54,7 @@ def run_worker(
     error = ""
     with log.open("a", encoding="utf-8") as file:
         file.write(f"$ python -m {module} {' '.join(arguments)}\n")
-        process = _start(module, arguments, own_stderr)
+        process = _start(module, arguments, own_stderr, environment or {})
         assert process.stdout is not None
         try:
             for line in process.stdout:
@@ -71,7 +73,9 @@ def run_worker(
     return Outcome(_explain(status, error, log), log)
 
 
-def _start(module: str, arguments: Sequence[str], own_stderr: bool) -> subprocess.Popen[str]:
+def _start(
+    module: str, arguments: Sequence[str], own_stderr: bool, environment: Mapping[str, str]
+) -> subprocess.Popen[str]:
     package_root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
@@ -81,7 +85,7 @@ def _start(module: str, arguments: Sequence[str], own_stderr: bool) -> subproces
         stdin=subprocess.DEVNULL,
         text=True,
         errors="replace",
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, **environment, "PYTHONPATH": path},
     )
 
 

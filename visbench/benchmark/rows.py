@@ -168,6 +168,10 @@ class RowStore:
         paths = sorted(self.folder.glob(pattern))
         return self.read(paths[0]) if paths else None
 
+    def name(self, row: Row) -> str:
+        """Return the name of a row's file, without ending."""
+        return row.file_name
+
     def add(self, row: Row) -> Path:
         """Write a row.
 
@@ -178,10 +182,10 @@ class RowStore:
             UserError: If a finished row of that run is there already.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{row.file_name}.json"
+        name = self.name(row)
         if row.status != FINISHED:
-            tries = len(list(self.folder.glob(f"{row.file_name}.failed-*.json")))
-            path = path.with_suffix(f".failed-{tries + 1}.json")
+            name += f".failed-{len(list(self.folder.glob(f'{name}.failed-*.json'))) + 1}"
+        path = self.folder / f"{name}.json"
         if path.exists():
             raise UserError(f"{path} is there already; rows are never overwritten")
         partial = path.with_name(f".{path.name}.partial")

@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset", action="append", default=[])
     parser.add_argument("--test", default="test", help="name of the files of a test")
     parser.add_argument("--rows", type=Path, default=Path("rows"))
+    parser.add_argument("--launcher", choices=["none", "pytorch"], default="none")
     return parser
 
 
@@ -64,10 +65,11 @@ def _one_line(error: BaseException) -> str:
 
 
 def _load(args: argparse.Namespace, work_dir: Path) -> Any:
-    from visbench.engine import load_config, select_device
+    from visbench.engine import launch, load_config, select_device
 
-    select_device(args.device)
+    device = select_device(args.device)
     config = load_config(args.configs[0], work_dir=str(work_dir))
+    launch(config, args.launcher, device)
     config.setdefault("randomness", {})["seed"] = args.seed
     return config
 
@@ -125,6 +127,8 @@ def _write_shapes(settings: Any) -> None:
 
 def _train(args: argparse.Namespace) -> None:
     """Train, or go on from the newest checkpoint, without validation in between."""
+    from mmengine.dist import is_main_process
+
     from visbench.benchmark.hooks import ProgressHook, TrainingTimeHook
     from visbench.benchmark.machine import peak_memory_mb
     from visbench.engine import build_runner, latest_checkpoint
@@ -151,7 +155,8 @@ def _train(args: argparse.Namespace) -> None:
         "training_s": timer.total(runner),
         "training_memory_mb": peak_memory_mb(),
     }
-    _write(args.run_dir / "train.json", facts)
+    if is_main_process():
+        _write(args.run_dir / "train.json", facts)
 
 
 def _more_checkpoints(config: Any, interval: int) -> None:

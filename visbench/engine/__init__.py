@@ -25,6 +25,7 @@ _ORIGINS = {
     "VideoValLoop": "loops",
     "build_runner": "commands",
     "latest_checkpoint": "checkpoint",
+    "launch": "commands",
     "load_checkpoint_file": "checkpoint",
     "load_config": "config",
     "load_weights": "checkpoint",

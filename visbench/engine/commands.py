@@ -144,10 +144,21 @@ def _configure(args: argparse.Namespace) -> Config:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     device = select_device(args.device)
     config = load_config(args.config, args.cfg_options, args.work_dir)
-    config.launcher = args.launcher
-    if args.launcher == "pytorch" and device == "cpu":
-        _distribute_on_cpu(config)
+    launch(config, args.launcher, device)
     return config
+
+
+def launch(config: Config, launcher: str, device: str) -> None:
+    """Set the launcher of a config.
+
+    Args:
+        config: The config.
+        launcher: ``none``, or who started the processes: ``pytorch``, ``slurm`` or ``mpi``.
+        device: Kind of device, see :func:`~visbench.engine.device.select_device`.
+    """
+    config.launcher = launcher
+    if launcher == "pytorch" and device == "cpu":
+        _distribute_on_cpu(config)
 
 
 def _distribute_on_cpu(config: Config) -> None:

@@ -8,7 +8,7 @@ model = dict(
                 _delete_=True,
                 type="mmdet.CrossEntropyLoss",
                 use_sigmoid=False,
-                loss_weight=1.0,
+                loss_weight=2.0,
             )
         )
     )

@@ -86,6 +86,19 @@ def test_config_trains_and_predicts(name: str) -> None:
     trains_and_predicts(name)
 
 
+def test_key_frames_and_reduction_do_not_act_in_training() -> None:
+    """``benchmark.py claims`` trains these rows once."""
+
+    def total(name: str) -> float:
+        config = read(f"{name}_demo_movingshapes")
+        model = build(config)
+        return float(model.parse_losses(losses_of(config, model))[0])
+
+    demo = total("propose_reduce")
+    for row in ("4-no-reduction", "5-category-aware", "7-k1"):
+        assert total(f"propose-reduce_{row}") == demo
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_config_is_complete_and_consistent(name: str) -> None:
     config = read(name)
