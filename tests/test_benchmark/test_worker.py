@@ -16,6 +16,7 @@ from visbench.benchmark import RowStore, events, worker
 from visbench.benchmark.controls import CONTROLS, CONTROLS_VERSION, SHUFFLED
 from visbench.benchmark.hooks import InferenceTimeHook, ProgressHook, TrainingTimeHook
 from visbench.engine import load_checkpoint_file
+from visbench.evaluation import evaluate
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "configs" / "baselines" / "masktrack_rcnn_demo_movingshapes.py"
@@ -109,6 +110,13 @@ def _check_test(folder: Path) -> None:
     assert facts["fps"] > 0
     assert facts["device"] == "cpu"
     assert "torch" in facts["versions"]
+    assert Path(facts["run_dir"]) == folder / "run"
+    results = folder / "run" / "test" / "results.json"
+    assert Path(facts["results"]) == results
+    scored = evaluate(facts["annotations"], results).metrics["youtube_vis"]
+    assert scored["AP"] == facts["details"]["metrics"]["youtube_vis/AP"]
+    written = json.loads((results.parent / "metrics.json").read_text())
+    assert written == facts["details"]["metrics"]
     notes = (folder / "run" / "test" / "inference_time.jsonl").read_text().splitlines()
     assert [json.loads(line)[1] for line in notes] == [36, 36], "each video is timed once"
     frame = cv2.VideoCapture(facts["overlay"]).read()[1]

@@ -41,12 +41,16 @@ class Row:
         host_memory_mb: Peak resident memory of the test process, MiB.
         device_memory_mb: Peak memory allocated on the GPU in the test, MiB; None on the CPU.
         training_memory_mb: Peak resident memory of the training process, MiB.
-        kind: ``method`` or ``control``.
+        kind: ``method``, ``control`` or ``foreign`` (results that were made elsewhere).
         status: ``finished`` or ``failed``.
         reason: Why it failed.
         log: Path of the log that says more.
         checkpoint: Path of the trained weights.
         overlay: Path of the overlay video.
+        results: Path of the predictions, ``results.json``.
+        annotations: Path of the annotation file that they were scored with.
+        run_dir: Folder of the run: configs, training logs, checkpoints and tests.
+        terms: What the training was given: backbone, data, resolution and so on.
         device: ``cpu``, ``cuda`` or ``mps``.
         machine: Processor, cores, memory, GPU and system.
         versions: Version by package.
@@ -77,6 +81,10 @@ class Row:
     log: str = ""
     checkpoint: str = ""
     overlay: str = ""
+    results: str = ""
+    annotations: str = ""
+    run_dir: str = ""
+    terms: dict[str, Any] = field(default_factory=dict)
     device: str = ""
     machine: str = ""
     versions: dict[str, str] = field(default_factory=dict)

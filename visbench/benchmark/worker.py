@@ -149,10 +149,17 @@ def _test(args: argparse.Namespace) -> None:
     facts.update(
         method=method_name(config),
         dataset=dataset_name(config.val_dataloader.dataset),
-        overlay=str(overlay.path) if overlay.path.exists() else "",
+        overlay=_existing(overlay.path),
+        results=_existing(folder / "results.json"),
+        annotations=str(getattr(runner.test_loop.dataset, "ann_file", None) or ""),
+        run_dir=str(args.run_dir),
         details={"metrics": metrics},
     )
     _write(args.run_dir / "test.json", facts)
+
+
+def _existing(path: Path) -> str:
+    return str(path) if path.exists() else ""
 
 
 def _measured(runner: Any) -> dict[str, Any]:
