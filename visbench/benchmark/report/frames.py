@@ -26,6 +26,7 @@ from visbench.visualization.overlay import Image
 
 _GREY = 96
 _DRAWN_SHORT_SIDE = 256
+_TEXT_SCALE = 1.7
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,16 @@ def draw_frame(
     # Scores were rounded to float32 on the way.
     shown = instances.select(instances.scores >= np.float32(threshold))
     scale = display_scale(*image.shape[:2], _DRAWN_SHORT_SIDE)
-    drawn = draw_instances(image, shown, class_names, -np.inf, boxes=False, scale=scale)
+    drawn = draw_instances(
+        image,
+        shown,
+        class_names,
+        -np.inf,
+        boxes=False,
+        scale=scale,
+        ids_only=True,
+        text_scale=_TEXT_SCALE,
+    )
     names = [
         f"{int(number)} ({class_names[int(label)]})"
         for number, label in sorted(zip(shown.ids, shown.labels, strict=True))

@@ -58,8 +58,12 @@ def as_data(figure: Any) -> dict[str, Any]:
         plot_bgcolor="rgba(0,0,0,0)",
         margin={"l": 56, "r": 16, "t": 16, "b": 48},
         font={"family": "system-ui, sans-serif", "size": 13},
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        legend={
+            **{"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+            "traceorder": "normal",
+        },
     )
+    figure.update_yaxes(automargin=True, title_standoff=12)
     content: dict[str, Any] = json.loads(figure.to_json())
     return content
 
@@ -104,7 +108,7 @@ def speed_figure(collection: Collection, styles: Styles) -> Any | None:
             error_y={"array": [ap.deviation or 0], "visible": ap.deviation is not None},
             mode="markers+text",
             text=[plain(group.label)],
-            textposition="top center",
+            textposition="bottom right",
             marker={"size": 13, "symbol": symbol, "color": styles.colour(group.label)},
             name=plain(name),
             hovertemplate="%{y:.1f} AP at %{x:.1f} frames/s<extra>%{fullData.name}</extra>",
@@ -140,15 +144,19 @@ def error_figure(groups: Sequence[Group], numbers: Numbers) -> Any | None:
             x=values,
             name=name,
             orientation="h",
-            marker={"color": colour, "pattern": {"shape": _PATTERNS[index]}},
-            text=[f"{value:.0f}" if value and value >= 4 else "" for value in values],
-            textfont={"color": "#ffffff"},
+            marker={
+                "color": colour,
+                "pattern": {"shape": _PATTERNS[index], "fillmode": "overlay", "solidity": 0.12},
+            },
+            text=[f"{value:.0f}" if value and value >= 3 else "" for value in values],
+            textfont={"color": "#ffffff", "weight": 700},
+            textangle=0,
             insidetextanchor="middle",
             hovertemplate="%{x:.1f} points<extra>%{fullData.name}</extra>",
         )
-    figure.update_layout(barmode="stack", bargap=0.35)
+    figure.update_layout(barmode="stack", bargap=0.35, height=110 + 56 * len(known))
     figure.update_xaxes(title="points; all bars end at 100", range=[0, 100])
-    figure.update_yaxes(autorange="reversed", automargin=True)
+    figure.update_yaxes(autorange="reversed")
     return figure
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from visbench.benchmark.published import published_of
@@ -135,7 +135,8 @@ def spread_text(spread: Spread | None, digits: int = 1, scale: float = 1.0) -> s
 def comparison_table(collection: Collection, numbers: Numbers, links: Links) -> Table:
     """Return methods x data, over seeds, with published figures in a column of their own."""
     costs = [cost for cost in _COSTS if any(group.spread(cost[1]) for group in collection.groups)]
-    columns = ("method", "data", *METRICS, "95 % interval of AP", "seeds", "published AP")
+    first, *others = METRICS
+    columns = ("method", "data", first, "95 % interval", "published AP", *others, "seeds")
     rows = []
     for group in collection.groups:
         href = links.to(group)
@@ -145,10 +146,11 @@ def comparison_table(collection: Collection, numbers: Numbers, links: Links) -> 
             (
                 Cell(group.label, group.label, href, _config_hint(group)),
                 Cell(group.dataset, group.dataset, href),
-                *(_spread_cell(group.spread(name), href) for name in METRICS),
+                _spread_cell(group.spread(first), href),
                 _interval_cell(group, numbers, href),
-                Cell("–" if control else str(len(group.runs)), len(group.runs), href, seeds),
                 _published_cell(group, href),
+                *(_spread_cell(group.spread(name), href) for name in others),
+                Cell("–" if control else str(len(group.runs)), len(group.runs), href, seeds),
                 *(_spread_cell(group.spread(n), href, d, s) for _, n, d, s in costs),
             )
         )
@@ -185,32 +187,36 @@ def _interval_cell(group: Group, numbers: Numbers, href: str) -> Cell:
     return Cell(f"{low.mean:.1f} to {high.mean:.1f}", low.mean, href, hint)
 
 
+def _published(group: Group) -> dict[tuple[float, str, str], list[str]]:
+    """Return where each published AP of a group's config stands, by AP, data and backbone."""
+    places: dict[tuple[float, str, str], list[str]] = {}
+    for line in published_of(group.row.config) if group.row.config else []:
+        if "AP" in line.metrics:
+            key = line.metrics["AP"], line.dataset, line.backbone
+            places.setdefault(key, []).append(line.place)
+    return places
+
+
 def _published_cell(group: Group, href: str) -> Cell:
-    lines = published_of(group.row.config) if group.row.config else []
-    known = [line for line in lines if "AP" in line.metrics]
-    if not known:
+    found = _published(group)
+    if not found:
         return Cell("–", None, href, "no published figure belongs to this config")
-    text = "; ".join(f"{line.metrics['AP']:.1f}" for line in known)
-    hint = "; ".join(
-        f"published: {line.metrics['AP']:.1f} AP on {line.dataset}, {line.backbone} "
-        f"({line.place})"
-        for line in known
+    values = list(dict.fromkeys(ap for ap, _, _ in found))
+    hint = "published, not measured here: " + "; ".join(
+        f"{ap:.1f} on {dataset}" for ap, dataset, _ in found
     )
-    return Cell(text, known[0].metrics["AP"], href, hint)
+    return Cell(" / ".join(f"{ap:.1f}" for ap in values), max(values), href, hint)
 
 
 def published_lines(collection: Collection) -> list[str]:
     """Return where the published figures of the table come from, one line each."""
-    lines: dict[str, None] = {}
-    for group in collection.groups:
-        for line in published_of(group.row.config) if group.row.config else []:
-            if "AP" in line.metrics:
-                text = (
-                    f"{group.label}: {line.metrics['AP']:.1f} AP on {line.dataset} with "
-                    f"{line.backbone}, as published in {line.place}"
-                )
-                lines[text] = None
-    return list(lines)
+    lines = [
+        f"{group.label}: {ap:.1f} AP on {dataset} with {backbone}, as published in "
+        f"{'; '.join(places)}"
+        for group in collection.groups
+        for (ap, dataset, backbone), places in _published(group).items()
+    ]
+    return list(dict.fromkeys(lines))
 
 
 def breakdown_tables(
@@ -226,22 +232,29 @@ def breakdown_tables(
                 Cell(name, float(position), hint=f"{count} objects"),
                 Cell(str(count), float(count)),
                 *(
-                    _bar(numbers.split(group, split, name), links.to(group, facts.videos[split][name]))
+                    _spread_cell(
+                        numbers.split(group, split, name),
+                        links.to(group, facts.videos[split][name]),
+                    )
                     for group in shown
                 ),
             )
             for position, (name, count) in enumerate(parts.items())
         ]
         if rows:
+            rows = _with_bars(rows)
             columns = (split.replace("_", " "), "objects", *(group.label for group in shown))
             tables.append(Table(f"AP by {columns[0]}", columns, tuple(rows)))
     return tables
 
 
-def _bar(spread: Spread | None, href: str) -> Cell:
-    share = None if spread is None else max(0.0, min(1.0, spread.mean / 100))
-    value = None if spread is None else spread.mean
-    return Cell(spread_text(spread), value, href, share=share)
+def _with_bars(rows: Sequence[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
+    """Return rows whose numbers have bars; the largest number fills its cell."""
+    largest = max((float(cell.value or 0) for row in rows for cell in row[2:]), default=0.0)
+    return [
+        (*row[:2], *(replace(cell, share=float(cell.value or 0) / (largest or 1)) for cell in row[2:]))
+        for row in rows
+    ]
 
 
 def error_table(groups: Sequence[Group], numbers: Numbers, links: Links) -> Table | None:
