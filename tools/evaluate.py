@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import orjson
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from visbench.evaluation import (
     AnalysisOptions,
@@ -23,6 +25,7 @@ from visbench.evaluation import (
     evaluate,
 )
 from visbench.evaluation.api import ALL_METRICS
+from visbench.evaluation.side_by_side import comparison_tables, named_results
 
 EXAMPLES = """\
 examples:
@@ -42,6 +45,8 @@ examples:
       AP of the same masks with true identities: the difference was lost to association
   evaluate.py valid.json results.json --metric all --breakdown --bootstrap 1000 --out metrics.json
       everything in one pass, by class, length, size, motion and occlusion, with 95 % intervals
+  evaluate.py valid.json ours=results.json theirs=submission.zip
+      several files side by side: one table, a line each, named by the file or by what is before "="
   evaluate.py --check submission.zip --against valid.json
       validate a file before it is sent to a server; the annotation file needs no ground truth
 
@@ -49,7 +54,8 @@ RESULTS is a list of {"video_id", "category_id", "score", "segmentations"}, one 
 track, with one compressed RLE of the original frame size, or null, per frame of the video; json,
 json.gz, or a zip that holds results.json. Numbers on the terminal are points (0 to 100), those in
 the file of --out are fractions, -1 where nothing is defined: {metric: {name: number}}, and under
-"oracle_ids", "breakdown", "bootstrap" and "per_video" what was asked for besides.
+"oracle_ids", "breakdown", "bootstrap" and "per_video" what was asked for besides. With several
+results files there is one such block per name: {name: {metric: {name: number}}}.
 
 exit code: 0 if everything went well, 1 if --check found problems, 2 for input that cannot be used
 """
@@ -62,7 +68,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("annotations", nargs="?", metavar="ANN", help="annotation file (or folder)")
-    parser.add_argument("results", nargs="?", metavar="RESULTS", help="results file (or folder)")
+    parser.add_argument(
+        "results",
+        nargs="*",
+        metavar="RESULTS",
+        help="results file (or folder), or NAME=FILE; several give one table",
+    )
     parser.add_argument(
         "--metric",
         choices=ALL_METRICS,
@@ -93,11 +104,15 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     if options.check is None:
         if options.against is not None:
             parser.error("--against goes with --check")
-        if options.results is None:
+        if not options.results:
             parser.error("ANN and RESULTS are needed (or --check RESULTS --against ANN)")
     elif options.annotations is not None:
         parser.error("--check takes the results itself: --check RESULTS --against ANN")
     check_analysis(parser, options)
+    try:
+        options.results = named_results(options.results)
+    except ValueError as error:
+        parser.error(str(error))
     return options
 
 
@@ -170,10 +185,27 @@ def score(options: argparse.Namespace, errors: Console) -> int:
     out = None if options.out is None else Path(options.out)
     if out is not None and not out.parent.is_dir():
         raise InputError("--out", "", "", f"folder {out.parent} does not exist", "Create it first")
+    found = {}
+    for name, path in options.results.items():
+        found[name] = evaluate_one(options, path, errors)
+        report(found[name], errors)
+    console = Console(highlight=False)
+    # First the file: whoever reads the tables may stop doing so.
+    if out is not None:
+        out.write_bytes(orjson.dumps(as_dict(found), option=orjson.OPT_INDENT_2) + b"\n")
+    for table in tables(found, options.table):
+        console.print(table)
+    if out is not None:
+        console.print(f"numbers written to {out}", markup=False)
+    return 0
+
+
+def evaluate_one(options: argparse.Namespace, path: str, errors: Console) -> EvaluationResult:
+    """Evaluate one file with a progress display."""
     with show_progress(errors) as progress:
-        result = evaluate(
+        return evaluate(
             options.annotations,
-            options.results,
+            path,
             options.metric,
             class_agnostic=options.class_agnostic,
             official_bugs=options.official_bugs,
@@ -186,16 +218,19 @@ def score(options: argparse.Namespace, errors: Console) -> int:
             seed=options.seed,
             per_video=options.per_video,
         )
-    report(result, errors)
-    console = Console(highlight=False)
-    # First the file: whoever reads the tables may stop doing so.
-    if out is not None:
-        out.write_bytes(orjson.dumps(result.to_dict(), option=orjson.OPT_INDENT_2) + b"\n")
-    for table in result.tables(per_category=options.table):
-        console.print(table)
-    if out is not None:
-        console.print(f"numbers written to {out}", markup=False)
-    return 0
+
+
+def as_dict(found: Mapping[str, EvaluationResult]) -> dict[str, Any]:
+    """Return the numbers of one file, or those of several by name."""
+    numbers = {name: result.to_dict() for name, result in found.items()}
+    return numbers if len(numbers) > 1 else next(iter(numbers.values()))
+
+
+def tables(found: Mapping[str, EvaluationResult], per_category: bool) -> list[Table]:
+    """Return all tables of one file, or the table that has a line for each of several."""
+    if len(found) > 1:
+        return comparison_tables(found)
+    return next(iter(found.values())).tables(per_category=per_category)
 
 
 @contextmanager

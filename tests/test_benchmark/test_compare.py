@@ -5,12 +5,17 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from visbench.benchmark import RowStore, compare
+from visbench.benchmark.foreign import ForeignResults
 from visbench.engine.errors import UserError
+from visbench.testing.goldens.evaluation import load_case
+
+GOLDENS = Path(__file__).parents[1] / "data" / "goldens" / "evaluation"
 
 
 class Bench:
@@ -27,11 +32,10 @@ class Bench:
         path.write_text(f"name = {name!r}\n{text}\n")
         return path
 
-    def compare(self, *configs: Path, seeds: tuple[int, ...] = (0,)) -> int:
+    def compare(self, *configs: Path, seeds: tuple[int, ...] = (0,), **options: Any) -> int:
         console = Console(file=self.output, width=220)
-        return compare(
-            configs, self.work_dir, None, "cpu", seeds, console=console, worker="fake_worker"
-        )
+        done = {"console": console, "worker": "fake_worker", **options}
+        return compare(configs, self.work_dir, None, "cpu", seeds, **done)
 
     @property
     def calls(self) -> list[str]:
@@ -179,3 +183,77 @@ def test_rows_are_found_again_by_the_store(bench: Bench) -> None:
     row = RowStore(bench.work_dir / "rows").finished(config, 0, digest)
     assert row is not None
     assert row.versions == {"torch": "2.11.0"}
+
+
+def test_one_training_is_tested_on_several_data_sets(bench: Bench) -> None:
+    config, data = bench.config("one"), ("easy", "occluded")
+    assert bench.compare(config, seeds=(0, 1), datasets=data) == 0
+    assert [call for call in bench.calls if call.startswith(("train", "test"))] == [
+        *("train one", "test one", "test one"),
+        *("train one", "test one", "test one"),
+    ]
+    rows = [row for row in bench.table if row["kind"] == "method"]
+    names = [f"movingshapes-v1-{name}-val" for name in data]
+    assert [(row["dataset"], row["seed"]) for row in rows] == [
+        *((names[0], "0"), (names[0], "1"), (names[1], "0"), (names[1], "1")),
+    ]
+    # The config's own data are `easy`: asked for or not, they are the same test.
+    run = bench.work_dir / "runs" / f"one__seed0__{rows[0]['config_hash']}"
+    tests = {path.name for path in run.glob("test*.json")}
+    assert tests == {"test.json", f"test_{names[1]}.json"}
+    summary = csv.DictReader(io.StringIO((bench.work_dir / "report-summary.csv").read_text()))
+    assert [row["n"] for row in summary if row["kind"] == "method"] == ["2", "2"]
+
+
+def test_a_data_set_that_is_added_costs_a_test_only(bench: Bench) -> None:
+    config = bench.config("one")
+    bench.compare(config)
+    before = bench.calls
+    assert bench.compare(config, datasets=("own", "crowded")) == 0
+    assert bench.calls[len(before) :] == ["data one", "test one", "controls one"]
+    after = bench.calls
+    assert bench.compare(config, datasets=("easy", "crowded")) == 0
+    assert bench.calls[len(after) :] == ["data one"], "`easy` is found to be the config's own"
+    assert bench.compare(config, datasets=("easy", "crowded")) == 0
+    assert len(bench.calls) == len(after) + 1
+
+
+def test_a_training_that_fails_is_tried_once_for_all_its_tests(bench: Bench) -> None:
+    config = bench.config("one", "error = 'train'")
+    assert bench.compare(config, datasets=("easy", "occluded")) == 1
+    assert bench.calls.count("train one") == 1
+    failed = [row for row in bench.table if row["kind"] == "method"]
+    assert [row["dataset"].split("-")[2] for row in failed] == ["easy", "occluded"]
+    assert {row["reason"] for row in failed} == {"train: the loss is infinite"}
+
+
+def test_a_row_is_found_where_the_data_have_no_name_yet(bench: Bench) -> None:
+    config = bench.config("one", "unnamed = True")
+    assert bench.compare(config) == 0
+    assert bench.compare(config) == 0
+    assert bench.calls.count("train one") == bench.calls.count("test one") == 1
+
+
+def test_data_that_are_not_written_as_they_must_be_start_nothing(bench: Bench) -> None:
+    with pytest.raises(UserError, match="add name=NAME"):
+        bench.compare(bench.config("one"), datasets=("data_root=elsewhere",))
+    assert bench.calls == []
+
+
+def test_foreign_results_stand_in_the_same_table(bench: Bench) -> None:
+    case = load_case(GOLDENS, "basic")
+    annotations, results = bench.folder / "gt.json", bench.folder / "theirs.json"
+    annotations.write_text(json.dumps(case["gt"]))
+    results.write_text(json.dumps(case["results"]))
+    config = bench.config("one")
+    foreign = ForeignResults({"theirs": results}, annotations, "movingshapes-v1-easy-val")
+    assert bench.compare(config, foreign=foreign) == 0
+    assert [row["kind"] for row in bench.table] == ["method", "foreign", *["control"] * 3]
+    assert bench.table[1]["AP"] == f"{100 * case['expected']['stats'][0]:.4f}"
+    assert "Made elsewhere" in (bench.work_dir / "report.md").read_text()
+    assert "theirs" in bench.output.getvalue()
+    missing = ForeignResults({"theirs": bench.folder / "none.json"}, annotations)
+    before = bench.calls
+    with pytest.raises(UserError, match="no such file"):
+        bench.compare(config, bench.config("two"), foreign=missing)
+    assert bench.calls == before

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from visbench.benchmark import Row
-from visbench.benchmark.tables import CSV_COLUMNS, csv_text, failures, markdown, terminal_table
+from visbench.benchmark.csv_files import CSV_COLUMNS, csv_text
+from visbench.benchmark.tables import failures, markdown, terminal_table
 
 FINISHED = Row(
     "InsPro",

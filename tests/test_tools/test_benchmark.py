@@ -27,6 +27,10 @@ def test_help_teaches_by_examples() -> None:
     [
         ((), "error: nothing to compare; give --suite or config files\n"),
         (("none.py",), "error: config none.py cannot be read"),
+        (("--results", "a=a.json"), "error: --results needs --annotations FILE"),
+        (("a.py", "--class-agnostic"), "error: --annotations and --class-agnostic go with"),
+        (("--results", "a=a", "a=b", "--annotations", "c"), "error: --results: two results are"),
+        (("--results", "a=none.json", "--annotations", "c.json"), "error: --annotations c.json:"),
     ],
 )
 def test_errors_are_one_line_and_status_2(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import json
 import subprocess
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from visbench.evaluation import write_submission
+from visbench.evaluation import evaluate, write_submission
 from visbench.testing.goldens.evaluation import load_case
 
 ROOT = Path(__file__).parents[2]
@@ -191,3 +192,30 @@ def test_script_runs_alone_and_its_help_teaches() -> None:
     assert done.returncode == 0, done.stderr
     for words in ("examples:", "--official-bugs", "results.json", "exit code", "davis", "--oracle"):
         assert words in done.stdout
+
+
+def test_several_results_are_lines_of_one_table(
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gt, results, expected = write_case("basic", tmp_path)
+    fewer = tmp_path / "fewer.json.gz"
+    fewer.write_bytes(gzip.compress(json.dumps(json.loads(Path(results).read_text())[:6]).encode()))
+    out = tmp_path / "metrics.json"
+    words = [gt, f"ours={results}", str(fewer), "--bootstrap", "20", "--out", str(out)]
+    assert tool.main(words) == 0
+    numbers = json.loads(out.read_text())
+    assert list(numbers) == ["ours", "fewer"]
+    assert list(numbers["ours"]["youtube_vis"].values()) == expected["stats"]
+    alone = evaluate(gt, fewer).to_dict()
+    assert numbers["fewer"]["youtube_vis"] == alone["youtube_vis"] != numbers["ours"]["youtube_vis"]
+    text = capsys.readouterr().out
+    lines = {line.split()[1]: line for line in text.splitlines() if line.startswith("│")}
+    for name in ("ours", "fewer"):
+        assert f"{100 * numbers[name]['youtube_vis']['AP']:.2f}" in lines[name]
+        low, high = numbers[name]["bootstrap"]["intervals"]["youtube_vis"]["AP"]
+        assert f"{100 * low:.2f} to {100 * high:.2f}" in text
+    with pytest.raises(SystemExit):
+        tool.main([gt, f"a={results}", f"a={fewer}"])
+    assert "two results are named 'a'" in capsys.readouterr().err
+    assert tool.main([gt, results, str(tmp_path / "none.json")]) == 2
+    assert "none.json" in capsys.readouterr().err

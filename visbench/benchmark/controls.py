@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from visbench.benchmark.data_choice import MOVING_SHAPES
 from visbench.benchmark.events import send
 from visbench.benchmark.rows import Row, points
 
@@ -27,8 +28,6 @@ CONTROLS_NOTE = (
 
 CONTROLS_VERSION = "v1"
 """Part of the rows' names; raised when the controls change."""
-
-MOVING_SHAPES = "movingshapes"
 
 
 def has_controls(dataset: str) -> bool:

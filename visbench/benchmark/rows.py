@@ -99,9 +99,14 @@ class Row:
         return cls(**{name: value for name, value in values.items() if name in known})
 
     @property
+    def config_name(self) -> str:
+        """Name of the config without folder and ending; empty without a config."""
+        return Path(self.config).stem if self.config else ""
+
+    @property
     def file_name(self) -> str:
         """Name of the row's file: config, data, seed, hash of the config."""
-        stem = Path(self.config).stem if self.config else _slug(self.method)
+        stem = self.config_name or _slug(self.method)
         parts = (stem, _slug(self.dataset) or "unknown", f"seed{self.seed}", self.config_hash)
         return "__".join(part for part in parts if part)
 
@@ -136,15 +141,23 @@ class RowStore:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
 
-    def finished(self, config: str | Path, seed: int, digest: str) -> Row | None:
+    def finished(
+        self, config: str | Path, seed: int, digest: str, dataset: str | None = None
+    ) -> Row | None:
         """Return the finished row of a run, if there is one.
 
         Args:
             config: Path of the config; only its name counts.
             seed: Seed of the run.
             digest: Hash of the config.
+            dataset: Name of the data; any if None.
         """
-        return self._find(f"{Path(config).stem}__*__seed{seed}__{digest}.json")
+        data = "*" if dataset is None else _slug(dataset)
+        return self._find(f"{Path(config).stem}__{data}__seed{seed}__{digest}.json")
+
+    def foreign(self, method: str, digest: str) -> Row | None:
+        """Return the row of results that were made elsewhere, if there is one."""
+        return self._find(f"{_slug(method)}__*__seed0__{digest}.json")
 
     def control(self, method: str, dataset: str, digest: str) -> Row | None:
         """Return the row of a control on some data, if there is one."""

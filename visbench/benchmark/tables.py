@@ -1,27 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The comparison as a table: terminal, Markdown, CSV."""
+"""The comparison as a table for the terminal and as a Markdown page."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 from rich.table import Table
 
+from visbench.benchmark.columns import COLUMNS, Column, number
 from visbench.benchmark.controls import CONTROLS_NOTE
-from visbench.benchmark.rows import FAILED, METRICS, Row
-
-CSV_COLUMNS = (
-    *("method", "config", "dataset", "seed", *METRICS),
-    *("parameters_m", "gflops_per_frame", "training_s", "fps"),
-    *("host_memory_mb", "device_memory_mb", "training_memory_mb"),
-    *("kind", "status", "reason", "log", "checkpoint", "overlay"),
-    *("device", "machine", "versions", "config_hash", "date"),
-)
-"""Columns of the CSV file, in this order: fields of :class:`~visbench.benchmark.rows.Row`."""
+from visbench.benchmark.rows import FAILED, Row
+from visbench.benchmark.summary import Line, lines
+from visbench.benchmark.terms import term_notes
 
 FLOPS_NOTE = (
     "GFLOPs: torch.utils.flop_counter on the network for one validation frame at test size; a "
@@ -39,51 +29,56 @@ NOTES = (
     "compare within one run on one machine only.",
 )
 
-
-@dataclass(frozen=True)
-class _Column:
-    title: str
-    text: Callable[[Row], str]
-    right: bool = True
-
-
-def _number(name: str, digits: int = 1, scale: float = 1.0) -> Callable[[Row], str]:
-    def text(row: Row) -> str:
-        value = getattr(row, name)
-        return "-" if value is None else f"{value * scale:.{digits}f}"
-
-    return text
-
-
-def _status(row: Row) -> str:
-    return "control" if row.kind == "control" and row.status != FAILED else row.status
-
-
-_COLUMNS = (
-    _Column("method", lambda row: row.method, right=False),
-    _Column("config", lambda row: Path(row.config).stem if row.config else "-", right=False),
-    _Column("data", lambda row: row.dataset or "-", right=False),
-    _Column("seed", lambda row: str(row.seed) if row.kind == "method" else "-"),
-    *(_Column(name, _number(name)) for name in METRICS),
-    _Column("params M", _number("parameters_m", 2)),
-    _Column("GFLOPs/frame", _number("gflops_per_frame", 2)),
-    _Column("training min", _number("training_s", 1, 1 / 60)),
-    _Column("frames/s", _number("fps")),
-    _Column("host MiB", _number("host_memory_mb", 0)),
-    _Column("GPU MiB", _number("device_memory_mb", 0)),
-    _Column("status", _status, right=False),
+SEEDS_NOTE = (
+    "n: number of seeds; mean ± sample standard deviation over them. Numbers without ± are of one "
+    "seed: differences of the size that another seed makes are not differences of methods."
+)
+INTERVAL_NOTE = (
+    "AP 95 %: interval over 1000 resamples of the videos with replacement, of the mean AP where "
+    "there are several seeds; how much of the AP is the choice of videos."
+)
+PUBLISHED_NOTE = (
+    "Published: AP that the paper or its public code reports for the config, or for the full-size "
+    "config that a small one stands for. Not measured here, and on the data named beside it; it "
+    "compares with no other column unless the data are the same"
 )
 
+
 _DISPENSABLE = (
-    *("config", "seed", "GPU MiB", "data", "host MiB", "GFLOPs/frame", "params M"),
-    *("AR1", "AP75", "AR10"),
+    *("published in", "published on", "config", "GPU MiB", "data", "host MiB", "GFLOPs/frame"),
+    *("params M", "AR1", "AP75", "AR10", "published AP", "AP 95 %", "training min", "seed"),
 )
 """Columns that a narrow terminal leaves out, in this order."""
 
+_KINDS = ("method", "foreign", "control")
+
 
 def ordered(rows: Sequence[Row]) -> list[Row]:
-    """Return methods in their order, then controls."""
-    return sorted(rows, key=lambda row: row.kind != "method")
+    """Return the rows by data set, in each the methods in their order, then others, then controls.
+
+    Args:
+        rows: The rows.
+    """
+    datasets = list(dict.fromkeys(row.dataset for row in rows))
+    return sorted(rows, key=lambda row: (datasets.index(row.dataset), _rank(row)))
+
+
+def _rank(row: Row) -> int:
+    return _KINDS.index(row.kind) if row.kind in _KINDS else len(_KINDS)
+
+
+def terminal_tables(rows: Sequence[Row], width: int = 160) -> list[Table]:
+    """Return one table per data set for a terminal.
+
+    Args:
+        rows: The rows.
+        width: Width of the terminal.
+    """
+    datasets = dict.fromkeys(row.dataset for row in rows)
+    return [
+        terminal_table([row for row in rows if row.dataset == dataset], width)
+        for dataset in datasets
+    ]
 
 
 def terminal_table(rows: Sequence[Row], width: int = 160) -> Table:
@@ -93,34 +88,40 @@ def terminal_table(rows: Sequence[Row], width: int = 160) -> Table:
         rows: The rows; controls come last, set apart by a line.
         width: Width of the terminal; a narrow one leaves out columns that the files have.
     """
-    rows = ordered(rows)
+    shown = lines(ordered(rows))
     datasets = {row.dataset for row in rows if row.dataset}
     title = "Track AP in points (0 to 100)"
     if len(datasets) == 1:
         title += f" on {next(iter(datasets))}"
-    columns = _fitting(rows, width, {"data"} if len(datasets) == 1 else set())
+    columns = _fitting(shown, width, {"data"} if len(datasets) == 1 else set())
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column.title, justify="right" if column.right else "left", no_wrap=True)
-    for position, row in enumerate(rows):
-        last = position + 1 < len(rows) and rows[position + 1].kind != row.kind
+    for position, line in enumerate(shown):
+        row, following = line.row, shown[position + 1 : position + 2]
+        last = any((row.kind, row.dataset) != (n.row.kind, n.row.dataset) for n in following)
         style = "red" if row.status == FAILED else "dim" if row.kind == "control" else ""
-        table.add_row(*(column.text(row) for column in columns), style=style, end_section=last)
+        table.add_row(*(column.text(line) for column in columns), style=style, end_section=last)
     return table
 
 
-def _fitting(rows: Sequence[Row], width: int, hidden: set[str]) -> list[_Column]:
-    def shown() -> list[_Column]:
-        return [column for column in _COLUMNS if column.title not in hidden]
+def _fitting(shown: Sequence[Line], width: int, hidden: set[str]) -> list[Column]:
+    def left() -> list[Column]:
+        return [column for column in COLUMNS if column.title not in hidden]
 
     def needed() -> int:
-        cells = [[column.title, *map(column.text, rows)] for column in shown()]
+        cells = [[column.title, *map(column.text, shown)] for column in left()]
         return 1 + sum(3 + max(map(len, texts)) for texts in cells)
 
+    hidden = hidden | {
+        column.title
+        for column in COLUMNS
+        if column.optional and all(column.text(line) == "-" for line in shown)
+    }
     for title in _DISPENSABLE:
         if needed() > width:
             hidden = hidden | {title}
-    return shown()
+    return left()
 
 
 def failures(rows: Sequence[Row]) -> list[str]:
@@ -141,28 +142,74 @@ def markdown(rows: Sequence[Row], title: str = "Comparison") -> str:
         title: Heading of the page.
     """
     rows = ordered(rows)
-    lines = [f"# {title}", "", _line([column.title for column in _COLUMNS])]
-    lines.append(_line(["---:" if column.right else "---" for column in _COLUMNS]))
-    for row in rows:
-        cells = [column.text(row).replace("|", "\\|") for column in _COLUMNS]
-        if row.kind == "control":
+    text = [f"# {title}", "", _line([column.title for column in COLUMNS])]
+    text.append(_line(["---:" if column.right else "---" for column in COLUMNS]))
+    for line in lines(rows):
+        cells = [column.text(line).replace("|", "\\|") for column in COLUMNS]
+        if line.row.kind == "control":
             cells[0] = f"*{cells[0]}*"
-        lines.append(_line(cells))
-    lines.append("")
-    failed = failures(rows)
-    if failed:
-        lines += ["## Failed", "", *(f"- {line}" for line in failed), ""]
-    overlays = [row for row in rows if row.overlay]
-    if overlays:
-        lines += ["## Overlay videos", ""]
-        lines += [f"- {row.method}, seed {row.seed}: `{row.overlay}`" for row in overlays]
-        lines.append("")
-    lines += ["## How it was measured", ""]
-    lines += [f"- {note}" for note in NOTES]
-    if any(row.kind == "control" for row in rows):
-        lines.append(f"- {CONTROLS_NOTE}")
-    lines += [f"- {place}" for place in _places(rows)]
-    return "\n".join(lines) + "\n"
+        text.append(_line(cells))
+    text.append("")
+    for heading, items in _sections(rows).items():
+        if items:
+            text += [f"## {heading}", "", *(f"- {item}" for item in items), ""]
+    return "\n".join(text).rstrip("\n") + "\n"
+
+
+def _sections(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """Return what stands under the table, by heading."""
+    controls = any(row.kind == "control" for row in rows)
+    return {
+        "Terms": term_notes(rows),
+        "Runs": _runs(rows),
+        "Failed": failures(rows),
+        "Overlay videos": [
+            f"{row.method}, seed {row.seed}: `{row.overlay}`" for row in rows if row.overlay
+        ],
+        "How it was measured": [
+            *NOTES,
+            *_remarks(rows),
+            *([CONTROLS_NOTE] if controls else []),
+            *_places(rows),
+        ],
+    }
+
+
+def table_notes(rows: Sequence[Row]) -> list[str]:
+    """Return what a reader of the table must know: terms, seeds, intervals, published figures.
+
+    Args:
+        rows: The rows.
+    """
+    return [*term_notes(rows), *_remarks(rows)]
+
+
+def _remarks(rows: Sequence[Row]) -> list[str]:
+    shown = lines(rows)
+    remarks = []
+    if any(len(line.rows) > 1 for line in shown):
+        remarks.append(SEEDS_NOTE)
+    if any(line.interval for line in shown):
+        remarks.append(INTERVAL_NOTE)
+    places: dict[str, dict[str, None]] = {}
+    for line in shown:
+        for found in line.published:
+            figure = f"{line.row.method}: {found.metrics['AP']:.1f} on {found.dataset}"
+            places.setdefault(figure, {})[found.place] = None
+    if places:
+        figures = [f"{figure} ({', '.join(where)})" for figure, where in places.items()]
+        remarks.append(f"{PUBLISHED_NOTE}. {'; '.join(figures)}.")
+    return remarks
+
+
+def _runs(rows: Sequence[Row]) -> list[str]:
+    """Return the AP of every single run where a line of the table has several."""
+    return [
+        f"{line.row.method} on {line.row.dataset}: "
+        + ", ".join(f"seed {row.seed} {number('AP')(Line((row,)))}" for row in line.rows)
+        for line in lines(rows)
+        if len(line.rows) > 1
+    ]
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -174,33 +221,13 @@ def _places(rows: Sequence[Row]) -> list[str]:
     places: dict[str, list[str]] = {}
     for row in rows:
         if row.kind == "method" and row.machine:
-            place = f"{row.device} on {row.machine}; {_versions(row)}"
+            place = f"{row.device} on {row.machine}; {versions_text(row)}"
             places.setdefault(place, []).append(row.method)
     if len(places) == 1:
         return list(places)
     return [f"{', '.join(dict.fromkeys(methods))}: {place}" for place, methods in places.items()]
 
 
-def _versions(row: Row) -> str:
+def versions_text(row: Row) -> str:
+    """Return the versions of a row in one line."""
     return ", ".join(f"{package} {number}" for package, number in row.versions.items())
-
-
-def csv_text(rows: Sequence[Row]) -> str:
-    """Return the comparison as CSV with :data:`CSV_COLUMNS`; AP in points, empty if unknown.
-
-    Args:
-        rows: The rows.
-    """
-    output = io.StringIO()
-    writer = csv.writer(output, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for row in ordered(rows):
-        writer.writerow([_csv_value(row, column) for column in CSV_COLUMNS])
-    return output.getvalue()
-
-
-def _csv_value(row: Row, column: str) -> str:
-    value = _versions(row) if column == "versions" else getattr(row, column)
-    if value is None:
-        return ""
-    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -15,8 +15,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from visbench.benchmark.data_choice import OWN, DataChoice, dataset_name
 from visbench.benchmark.events import send
 from visbench.benchmark.rows import points
+from visbench.benchmark.scoring import intervals, score
+from visbench.benchmark.terms import read_terms
 
 CHECKPOINTS_PER_RUN = 10
 
@@ -41,6 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run-dir", type=Path, default=Path("."))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device")
+    parser.add_argument("--dataset", action="append", default=[])
+    parser.add_argument("--test", default="test", help="name of the files of a test")
     parser.add_argument("--rows", type=Path, default=Path("rows"))
     return parser
 
@@ -67,28 +72,55 @@ def _load(args: argparse.Namespace, work_dir: Path) -> Any:
     return config
 
 
+def _choices(args: argparse.Namespace) -> list[DataChoice]:
+    return [DataChoice.parse(text) for text in args.dataset]
+
+
+def _choose_data(args: argparse.Namespace, config: Any) -> str:
+    """Put the chosen data in the place of the config's validation data; return their name."""
+    (choice,) = _choices(args) or [OWN]
+    settings = config.val_dataloader.dataset
+    name = choice.name_of(settings)
+    if choice != OWN:
+        config.val_dataloader.dataset = choice.apply(settings)
+        evaluators = config.val_evaluator
+        for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+            # The annotations are those of the chosen data.
+            evaluator.pop("ann_file", None)
+    return name
+
+
 def _data(args: argparse.Namespace) -> None:
-    """Write MovingShapes where configs need it, with a progress bar of its own."""
-    from visbench.datasets.moving_shapes import ensure_split
+    """Write MovingShapes where configs need it, with a progress bar; name the data of each."""
     from visbench.engine import ConfigError, load_config
 
     for path in args.configs:
         try:
             config = load_config(path)
+            settings = (config.get("val_dataloader") or {}).get("dataset") or {}
+            chosen = _choices(args) or [OWN]
+            names = {choice.text: choice.name_of(settings) for choice in (OWN, *chosen)}
         except ConfigError as error:
-            # Its training says the same and makes a row of it.
+            # Its run says the same and makes a row of it.
             print(error)
             continue
-        for loader in ("train_dataloader", "val_dataloader"):
-            dataset = (config.get(loader) or {}).get("dataset") or {}
-            if str(dataset.get("type", "")).endswith("MovingShapesDataset"):
-                ensure_split(
-                    dataset.get("data_root", "data/moving_shapes"),
-                    dataset.get("preset", "easy"),
-                    dataset.get("split", "train"),
-                    dataset.get("num_videos"),
-                    dataset.get("workers", 2),
-                )
+        send(config=str(path), datasets=names)
+        _write_shapes((config.get("train_dataloader") or {}).get("dataset") or {})
+        for choice in chosen:
+            _write_shapes(choice.apply(settings))
+
+
+def _write_shapes(settings: Any) -> None:
+    from visbench.datasets.moving_shapes import ensure_split
+
+    if str(settings.get("type", "")).endswith("MovingShapesDataset"):
+        ensure_split(
+            settings.get("data_root", "data/moving_shapes"),
+            settings.get("preset", "easy"),
+            settings.get("split", "train"),
+            settings.get("num_videos"),
+            settings.get("workers", 2),
+        )
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -134,28 +166,47 @@ def _test(args: argparse.Namespace) -> None:
     from visbench.engine import build_runner
 
     facts = json.loads((args.run_dir / "train.json").read_text(encoding="utf-8"))
-    folder = args.run_dir / "test"
+    folder = args.run_dir / args.test
     config = _load(args, folder)
+    name = _choose_data(args, config)
+    send(dataset=name, method=method_name(config))
     config.test_dataloader, config.test_evaluator = config.val_dataloader, config.val_evaluator
     config.setdefault("test_cfg", {"type": "VideoTestLoop"})
     config.load_from, config.resume = facts["checkpoint"], False
     runner = build_runner(config)
     timer = InferenceTimeHook(folder / "inference_time.jsonl")
-    overlay = OneOverlayHook(args.run_dir / "overlay.mp4")
+    overlay = OneOverlayHook(args.run_dir / f"{args.test.replace('test', 'overlay', 1)}.mp4")
     for hook in (ProgressHook(), timer, overlay):
         runner.register_hook(hook)
     metrics = {name: float(value) for name, value in runner.test().items()}
     facts.update(_measured(runner), **points(metrics), fps=timer.frames_per_second())
+    annotations = str(getattr(runner.test_loop.dataset, "ann_file", None) or "")
     facts.update(
         method=method_name(config),
-        dataset=dataset_name(config.val_dataloader.dataset),
+        dataset=name,
         overlay=_existing(overlay.path),
         results=_existing(folder / "results.json"),
-        annotations=str(getattr(runner.test_loop.dataset, "ann_file", None) or ""),
+        annotations=annotations,
         run_dir=str(args.run_dir),
-        details={"metrics": metrics},
+        terms=read_terms(config),
+        details={"metrics": metrics, **_analyse(config, folder, annotations)},
     )
-    _write(args.run_dir / "test.json", facts)
+    _write(args.run_dir / f"{args.test}.json", facts)
+
+
+def _analyse(config: Any, folder: Path, annotations: str) -> dict[str, Any]:
+    """Write ``analysis.json`` beside the results; return intervals over videos."""
+    evaluators = config.val_evaluator
+    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+        if str(evaluator.get("type", "")).endswith("VISMetric") and annotations:
+            if not (folder / "metrics.json").exists():
+                # Without ground truth there is nothing to analyse.
+                continue
+            metric = evaluator.get("metric", "youtube_vis")
+            result = score(folder / "results.json", annotations, metric)
+            _write(folder / "analysis.json", result.to_dict())
+            return intervals(result)
+    return {}
 
 
 def _existing(path: Path) -> str:
@@ -201,30 +252,13 @@ def _controls(args: argparse.Namespace) -> None:
     from visbench.registry import DATASETS, register_all_modules
 
     register_all_modules()
-    settings = load_config(args.configs[0]).val_dataloader.dataset
-    dataset, name, store = DATASETS.build(settings), dataset_name(settings), RowStore(args.rows)
+    config = load_config(args.configs[0])
+    name = _choose_data(args, config)
+    dataset, store = DATASETS.build(config.val_dataloader.dataset), RowStore(args.rows)
     for control in CONTROLS:
         if store.control(control, name, CONTROLS_VERSION) is None:
             row = control_row(control, name, dataset.ann_file, dataset.data_prefix["img_path"])
             store.add(replace(row, device="cpu", machine=machine(), versions=versions()))
-
-
-def dataset_name(settings: Any) -> str:
-    """Return a data set's name in rows, from its config.
-
-    Examples:
-        >>> dataset_name({"type": "visbench.YouTubeVIS2019", "split": "valid"})
-        'youtubevis2019-valid'
-    """
-    kind = str(settings.get("type", "")).split(".")[-1].removesuffix("Dataset").lower()
-    split = settings.get("split") or Path(str(settings.get("ann_file", ""))).stem
-    if kind != "movingshapes":
-        return "-".join(part for part in (kind, split) if part)
-    from visbench.datasets.moving_shapes import VERSION
-
-    videos = settings.get("num_videos")
-    name = f"{kind}-{VERSION}-{settings.get('preset', 'easy')}-{split}"
-    return f"{name}-first{videos}" if videos else name
 
 
 def method_name(config: Any) -> str:

@@ -26,6 +26,7 @@ __all__ = [
     "analyse",
     "bootstrap",
     "break_down",
+    "percentile_interval",
     "resamples",
     "score_videos",
 ]
@@ -103,15 +104,21 @@ class Bootstrap:
         seed: Of the resampling.
         confidence: Share of the resamples between the limits.
         intervals: Lowest and highest value by metric and name; -1 where undefined.
+        samples: The number in every resample, ``(resamples,)`` by metric and name; NaN where
+            undefined. Two results of the same videos and seed have the same draws, so samples can
+            be averaged over seeds of a training or subtracted.
     """
 
     resamples: int
     seed: int
     confidence: float
     intervals: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+    samples: Mapping[str, Mapping[str, Float64]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def to_dict(self) -> dict[str, object]:
-        """Return everything ready for JSON."""
+        """Return everything but the samples, ready for JSON."""
         return {
             "resamples": self.resamples,
             "seed": self.seed,
@@ -156,16 +163,21 @@ def bootstrap(
     """
     weights = resamples(videos, number, seed)
     step = max(1, _MAX_WEIGHTS // max(1, videos))
-    intervals = {}
+    samples = {}
     for metric, score in scores.items():
         parts = [score(weights[start : start + step]) for start in range(0, number, step)]
-        intervals[metric] = {
-            name: _interval(np.concatenate([part[name] for part in parts])) for name in parts[0]
+        samples[metric] = {
+            name: np.concatenate([part[name] for part in parts]) for name in parts[0]
         }
-    return Bootstrap(number, seed, CONFIDENCE, intervals)
+    intervals = {
+        metric: {name: percentile_interval(values) for name, values in found.items()}
+        for metric, found in samples.items()
+    }
+    return Bootstrap(number, seed, CONFIDENCE, intervals, samples)
 
 
-def _interval(values: Float64) -> tuple[float, float]:
+def percentile_interval(values: Float64) -> tuple[float, float]:
+    """Return the limits that hold :data:`CONFIDENCE` of the samples; -1 if all are NaN."""
     values = values[~np.isnan(values)]
     if not len(values):
         return -1.0, -1.0

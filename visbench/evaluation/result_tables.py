@@ -87,7 +87,7 @@ def _rows(title: str, rows: Mapping[str, Values], heading: str = "") -> Table:
     return table
 
 
-def _shorten(values: Values) -> Values:
+def shorten(values: Values) -> Values:
     """Return the numbers that fit beside one another."""
     if len(values) <= _COLUMNS:
         return values
@@ -163,12 +163,12 @@ def breakdown_tables(
 ) -> list[Table]:
     """Return one table per split."""
     return [
-        _rows(f"{metric} by {split}", {g: _shorten(v) for g, v in groups.items()}, split)
+        _rows(f"{metric} by {split}", {g: shorten(v) for g, v in groups.items()}, split)
         for split, groups in splits.items()
     ]
 
 
 def video_table(metric: str, per_video: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
     """Return the numbers of every video."""
-    rows = {video: _shorten(numbers[metric]) for video, numbers in per_video.items()}
+    rows = {video: shorten(numbers[metric]) for video, numbers in per_video.items()}
     return _rows(f"{metric} per video", rows, "video")
