@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from visbench.benchmark.report.collect import Group, Run, Spread
 from visbench.benchmark.rows import Row
+from visbench.benchmark.scoring import intervals, score
+from visbench.benchmark.summary import Line
 from visbench.evaluation import Annotations, EvaluationResult, evaluate, load_annotations
 from visbench.evaluation.average_precision import Cell
 from visbench.evaluation.breakdown import Selection, make_splits
@@ -18,7 +21,6 @@ from visbench.evaluation.error_analysis import KINDS
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.metrics import METRICS
 
-RESAMPLES = 1000
 SPLITS = ("class", "video_length", "occlusion", "object_size", "motion")
 """Splits of the breakdown in the order of the page, see :mod:`visbench.evaluation.breakdown`."""
 
@@ -30,7 +32,7 @@ class ErrorShares:
     """What AP is lost to, in points; by kind, see :mod:`visbench.evaluation.error_analysis`.
 
     Attributes:
-        steps: Gain of each kind when all are repaired one after another: with AP they add up to 100.
+        steps: Gain of each kind when all are repaired in turn; with AP they add up to 100.
         alone: Gain of each kind when it alone is repaired.
         false: Predictions of each kind at an IoU of 0.5.
         lost: Objects that are lost to each kind at an IoU of 0.5.
@@ -49,7 +51,7 @@ class Analysis:
     Attributes:
         metric: Which of the evaluator's metrics.
         numbers: By name.
-        interval: Limits of AP, resampling the videos.
+        resampling: Interval and resamples of AP, as in the ``details`` of rows.
         splits: AP by split and group.
         videos: AP by video id.
         errors: What AP is lost to; None for tracks of boxes.
@@ -59,7 +61,7 @@ class Analysis:
 
     metric: str
     numbers: Mapping[str, float | None]
-    interval: tuple[float, float] | None
+    resampling: Mapping[str, Any]
     splits: Mapping[str, Mapping[str, float | None]]
     videos: Mapping[int, float | None]
     errors: ErrorShares | None
@@ -93,6 +95,15 @@ class Numbers:
     def of(self, group: Group) -> list[Analysis]:
         """Return the analyses of a group's runs that have one."""
         return [self.analyses[run.key] for run in group.runs if run.key in self.analyses]
+
+    def interval(self, group: Group) -> tuple[float, float] | None:
+        """Return the limits of a group's AP over videos, of the mean over seeds."""
+        rows = [
+            replace(run.row, details={**self.analyses[run.key].resampling, **run.row.details})
+            for run in group.runs
+            if run.key in self.analyses
+        ]
+        return Line(tuple(rows)).interval if len(rows) == len(group.runs) else group.line.interval
 
     def split(self, group: Group, split: str, name: str) -> Spread | None:
         """Return the spread over seeds of a group's AP in one part of the data."""
@@ -182,15 +193,13 @@ def analyse(run: Run, truth: Annotations, metric: str) -> Analysis:
         InputError: The results have a defect.
     """
     assert run.results is not None
-    result = evaluate(
-        truth, run.results, metric, breakdown=True, per_video=True, bootstrap=RESAMPLES
-    )
+    result = score(run.results, truth, metric)
     numbers = {name: _points(value) for name, value in result.metrics[metric].items()}
     masks = METRICS[metric].tracks == "masks"
     return Analysis(
         metric=metric,
         numbers=numbers,
-        interval=_interval(result, metric),
+        resampling=intervals(result),
         splits={
             split: {group: _points(values["AP"]) for group, values in groups.items()}
             for split, groups in (result.breakdown or {}).get(metric, {}).items()
@@ -207,12 +216,6 @@ def analyse(run: Run, truth: Annotations, metric: str) -> Analysis:
 
 def _points(value: float) -> float | None:
     return None if value == -1 else 100 * float(value)
-
-
-def _interval(result: EvaluationResult, metric: str) -> tuple[float, float] | None:
-    assert result.bootstrap is not None
-    low, high = map(_points, result.bootstrap.intervals[metric]["AP"])
-    return None if low is None or high is None else (low, high)
 
 
 def _error_shares(result: EvaluationResult) -> ErrorShares:

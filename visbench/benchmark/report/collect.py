@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import statistics
+from collections import Counter
+from collections.abc import Collection as Names
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from visbench.benchmark.rows import FAILED, METRICS, Row, RowStore
+from visbench.benchmark.summary import Line, lines
 from visbench.engine.errors import UserError
 
 
@@ -28,11 +30,8 @@ class Spread:
         known = [value for value in values if value is not None]
         if not known:
             return None
-        mean = math.fsum(known) / len(known)
-        if len(known) == 1:
-            return cls(mean, None, 1)
-        squares = math.fsum((value - mean) ** 2 for value in known)
-        return cls(mean, math.sqrt(squares / (len(known) - 1)), len(known))
+        deviation = statistics.stdev(known) if len(known) > 1 else None
+        return cls(statistics.fmean(known), deviation, len(known))
 
 
 @dataclass(frozen=True)
@@ -58,22 +57,24 @@ class Run:
 
 @dataclass(frozen=True)
 class Group:
-    """Finished runs of one config on one data set that differ in their seeds only.
+    """Finished runs that are one line of the comparison: they differ in their seeds only.
 
     Attributes:
         key: Unique short name for anchors.
         label: Name of the method, made unique within the data set.
         runs: The runs by seed.
+        line: Their rows.
     """
 
     key: str
     label: str
     runs: tuple[Run, ...]
+    line: Line
 
     @property
     def row(self) -> Row:
         """The first run's row; method, config and data are the same in all."""
-        return self.runs[0].row
+        return self.line.row
 
     @property
     def dataset(self) -> str:
@@ -82,7 +83,7 @@ class Group:
 
     def spread(self, name: str) -> Spread | None:
         """Return the spread over seeds of a number of the rows."""
-        return Spread.of([getattr(run.row, name) for run in self.runs])
+        return Spread.of(self.line.values(name))
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Collection:
 
     Attributes:
         work_dir: The folder.
-        groups: Finished runs: methods first, then controls, the best AP first.
+        groups: Finished runs by data set, the best AP first, controls last.
         failed: Rows of runs that never finished, the last try of each.
         problems: Rows that cannot be read.
     """
@@ -99,12 +100,16 @@ class Collection:
     work_dir: Path
     groups: tuple[Group, ...]
     failed: tuple[Run, ...] = ()
-    problems: tuple[str, ...] = field(default=())
+    problems: tuple[str, ...] = ()
 
     @property
     def datasets(self) -> tuple[str, ...]:
         """Names of the data, sorted."""
         return tuple(sorted({group.dataset for group in self.groups}))
+
+    def on(self, dataset: str) -> list[Group]:
+        """Return the groups on some data."""
+        return [group for group in self.groups if group.dataset == dataset]
 
     @property
     def runs(self) -> tuple[Run, ...]:
@@ -151,85 +156,84 @@ def _read(store: RowStore) -> tuple[dict[str, Row], list[str]]:
     return rows, problems
 
 
-def _identity(row: Row) -> tuple[str, int, str, str]:
-    # A failed row may not know its data yet.
-    return Path(row.config).stem or row.method, row.seed, row.config_hash, row.kind
+def _identity(row: Row) -> tuple[str, int, str]:
+    # A row that failed may not know its data yet.
+    return row.config_name or row.method, row.seed, row.config_hash
 
 
 def _locate(row: Row, key: str, work_dir: Path, annotations: Mapping[str, Path]) -> Run:
     if row.status == FAILED or row.kind == "control":
         return Run(row, key)
-    notes = []
-    folder = _existing([Path(row.run_dir)] if row.run_dir else [], work_dir, _run_folder(row))
-    results = _existing(
-        [Path(row.results)] if row.results else [], work_dir, f"{_run_folder(row)}/test/results.json"
-    )
+    usual = work_dir / "runs" / f"{row.config_name}__seed{row.seed}__{row.config_hash}"
+    folder = _find(row.run_dir, work_dir) if row.run_dir else _existing(usual)
+    results = _existing(usual / "test" / "results.json")
+    if row.results:
+        results = _find(row.results, work_dir)
+    truth = annotations.get(row.dataset) or _find(row.annotations, work_dir)
+    logs = tuple(sorted(folder.glob("*/vis_data/scalars.json"))) if folder else ()
+    return Run(row, key, results, truth, logs, tuple(_missing(row, results, truth, logs)))
+
+
+def _missing(
+    row: Row, results: Path | None, truth: Path | None, logs: Sequence[Path]
+) -> Iterator[str]:
     if results is None:
-        notes.append(f"no predictions: {row.results or 'results.json'} is not there")
-    named = [annotations.get(row.dataset), Path(row.annotations) if row.annotations else None]
-    truth = _existing([path for path in named if path is not None], work_dir)
+        yield f"no predictions: {row.results or 'results.json'} is not there"
     if truth is None:
-        notes.append(
-            f"no annotations: {row.annotations or 'the row names no file'}; "
-            f"give --annotations {row.dataset}=FILE"
-        )
-    logs = sorted(folder.glob("*/vis_data/scalars.json")) if folder else []
+        found = f"{row.annotations} is not there" if row.annotations else "the row names no file"
+        yield f"no annotations: {found}; give --annotations {row.dataset}=FILE"
     if not logs and row.config:
-        notes.append("no training log")
-    return Run(row, key, results, truth, tuple(logs), tuple(notes))
+        yield "no training log is there"
 
 
-def _run_folder(row: Row) -> str:
-    return f"runs/{Path(row.config).stem}__seed{row.seed}__{row.config_hash}"
+def _existing(path: Path) -> Path | None:
+    return path if path.exists() else None
 
 
-def _existing(paths: Sequence[Path], work_dir: Path, usual: str = "") -> Path | None:
-    """Return the first path that exists: as given, within a work folder that moved, as usual."""
-    moved = [
-        work_dir.joinpath(*path.parts[path.parts.index("runs") :])
-        for path in paths
-        if "runs" in path.parts
-    ]
-    tried = [*paths, *moved, *([work_dir / usual] if usual else [])]
-    return next((path for path in tried if path.exists()), None)
+def _find(name: str, work_dir: Path) -> Path | None:
+    """Return a path of a row: as it was written, or within a work folder that has moved."""
+    if not name:
+        return None
+    path = Path(name)
+    if not path.exists() and "runs" in path.parts:
+        within = len(path.parts) - 1 - path.parts[::-1].index("runs")
+        path = work_dir.joinpath(*path.parts[within:])
+    return _existing(path)
 
 
 def _groups(runs: Sequence[Run]) -> tuple[Group, ...]:
-    members: dict[tuple[str, ...], list[Run]] = defaultdict(list)
-    for run in runs:
-        row = run.row
-        name = Path(row.config).stem
-        members[row.dataset, row.kind, row.method, name, row.config_hash].append(run)
-    names = _labels(list(members))
+    by_row = {id(run.row): run for run in runs}
+    found = lines([run.row for run in sorted(runs, key=lambda run: run.row.seed)])
     groups: list[Group] = []
-    for identity, found in members.items():
-        found.sort(key=lambda run: run.row.seed)
-        label = names[identity]
-        key = _unique(slug(f"{label}-{identity[0]}"), [group.key for group in groups])
-        groups.append(Group(key, label, tuple(found)))
+    for line in found:
+        label = _label(line, [other for other in found if other.row.dataset == line.row.dataset])
+        key = _unique(slug(f"{label}-{line.row.dataset}"), [group.key for group in groups])
+        groups.append(Group(key, label, tuple(by_row[id(row)] for row in line.rows), line))
     return tuple(sorted(groups, key=_rank))
 
 
-def _labels(identities: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
-    """Return the name of each group: the method, with config and hash where they are needed."""
-    names: dict[tuple[str, ...], str] = {}
-    for identity in identities:
-        rivals = [other for other in identities if other[0] == identity[0]]
-        for level in range(3):
-            names[identity] = _name(identity, level)
-            if Counter(_name(other, level) for other in rivals)[names[identity]] == 1:
-                break
-    return names
+def _label(line: Line, rivals: Sequence[Line]) -> str:
+    """Return the method's name, with as much of config, hash and machine as makes it unique."""
+    names = [_names(other.row) for other in rivals]
+    for level, name in enumerate(_names(line.row)):
+        if Counter(each[level] for each in names)[name] == 1:
+            return name
+    return f"{line.row.method} ({rivals.index(line) + 1})"
 
 
-def _name(identity: tuple[str, ...], level: int) -> str:
-    _, _, method, config, digest = identity
-    return (method, f"{method} ({config})", f"{method} ({config}, {digest})")[level]
+def _names(row: Row) -> tuple[str, ...]:
+    config = row.config_name or row.kind
+    return (
+        row.method,
+        f"{row.method} ({config})",
+        f"{row.method} ({config}, {row.config_hash})",
+        f"{row.method} ({config}, {row.config_hash}, {row.device} on {row.machine})",
+    )
 
 
 def _rank(group: Group) -> tuple[str, bool, float]:
     best = group.spread(METRICS[0])
-    return group.dataset, group.row.kind == "control", -best.mean if best else math.inf
+    return group.dataset, group.row.kind == "control", -best.mean if best else 1.0
 
 
 def slug(text: str) -> str:
@@ -242,7 +246,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
 
 
-def _unique(name: str, taken: Mapping[str, object] | Sequence[str]) -> str:
+def _unique(name: str, taken: Names[str]) -> str:
     number, unique = 1, name
     while unique in taken:
         number += 1

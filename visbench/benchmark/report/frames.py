@@ -7,6 +7,7 @@ import base64
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -225,7 +226,7 @@ def choose_frames(length: int, count: int, timelines: Sequence[Timeline]) -> lis
     """
     edges = np.linspace(0, length, min(count, length) + 1).round().astype(int).tolist()
     frames = []
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         middle = (start + stop - 1) // 2
         switched = [f for line in timelines for f in line.switches_in(start, stop - 1)]
         frames.append(max(sorted(set(switched)), key=switched.count) if switched else middle)
@@ -256,7 +257,7 @@ def draw_frame(
     instances = instances_at(result, frame) if result.tracks else FrameInstances.empty()
     # Scores were rounded to float32 on the way.
     shown = instances.select(instances.scores >= np.float32(threshold))
-    scale = display_scale(*image.shape[:2], _DRAWN_SHORT_SIDE)
+    scale = display_scale(image.shape[0], image.shape[1], _DRAWN_SHORT_SIDE)
     drawn = draw_instances(
         image,
         shown,

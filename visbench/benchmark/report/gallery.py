@@ -189,8 +189,7 @@ def _show(
     names = list(facts.annotations.categories.values())
     truth = true_tracks(facts.annotations, video.id)
     timelines = [
-        make_timeline(source.tracks[video.id], truth, names, source.threshold)
-        for source in sources
+        make_timeline(source.tracks[video.id], truth, names, source.threshold) for source in sources
     ]
     frames = choose_frames(video.length, options.frames, timelines)
     images = {f: files.read(video.id, f, video.height, video.width) for f in frames}

@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from visbench.benchmark.controls import CONTROLS_NOTE
 from visbench.benchmark.report import plots, tables
-from visbench.benchmark.report.breakdowns import RESAMPLES, Numbers
+from visbench.benchmark.report.breakdowns import Numbers
 from visbench.benchmark.report.collect import Collection, Run, collect, slug
 from visbench.benchmark.report.gallery import (
     Gallery,
@@ -25,7 +25,8 @@ from visbench.benchmark.report.gallery import (
     make_gallery,
 )
 from visbench.benchmark.report.timeline import MINIMUM_IOU
-from visbench.benchmark.tables import NOTES
+from visbench.benchmark.tables import INTERVAL_NOTE, NOTES, PUBLISHED_NOTE, SEEDS_NOTE
+from visbench.benchmark.terms import term_notes
 from visbench.engine.errors import UserError
 from visbench.version import __version__
 from visbench.visualization.palette import text_colour, track_colour
@@ -137,7 +138,7 @@ def _galleries(
     task = progress.add_task("drawing videos", total=None)
     galleries = {}
     for dataset in collection.datasets:
-        groups = [g for g in collection.groups if g.dataset == dataset]
+        groups = collection.on(dataset)
         galleries[dataset] = make_gallery(
             dataset, groups, numbers, options.gallery, lambda: progress.advance(task)
         )
@@ -168,7 +169,7 @@ class _Page:
         self._figure("plot-speed", plots.speed_figure(collection, self.styles))
         self._figure("plot-training", plots.training_figure(collection, self.styles))
         for dataset in collection.datasets:
-            groups = [g for g in collection.groups if g.dataset == dataset]
+            groups = collection.on(dataset)
             key = f"plot-errors-{slug(dataset)}"
             self._figure(key, plots.error_figure(groups, numbers))
 
@@ -186,6 +187,7 @@ class _Page:
             "work_dir": str(self.collection.work_dir),
             "comparison": tables.comparison_table(self.collection, self.numbers, links),
             "runs": tables.run_table(self.collection, links),
+            "terms": term_notes([run.row for run in self.collection.runs]),
             "published": tables.published_lines(self.collection),
             "parts": [self._part(name, galleries[name], links) for name in galleries],
             "groups": self.collection.groups,
@@ -206,8 +208,10 @@ class _Page:
         }
 
     def _part(self, dataset: str, gallery: Gallery, links: tables.Links) -> DatasetPart:
-        groups = [g for g in self.collection.groups if g.dataset == dataset]
-        analysed = [run for group in groups for run in group.runs if run.key in self.numbers.analyses]
+        groups = self.collection.on(dataset)
+        analysed = [
+            run for group in groups for run in group.runs if run.key in self.numbers.analyses
+        ]
         paths = [run.annotations for run in analysed if run.annotations is not None]
         plot = f"plot-errors-{slug(dataset)}"
         return DatasetPart(
@@ -232,13 +236,7 @@ class _Page:
         return notes
 
     def _notes(self) -> list[str]:
-        notes = [
-            *NOTES,
-            f"95 % interval of AP: {RESAMPLES} resamples of the videos of one test, so it says how "
-            "far the choice of videos matters; the standard deviation says how far the seed does.",
-            "Published figures are those of the papers and of their public code, on other data and "
-            "machines than the rows beside them; they were not measured here.",
-        ]
+        notes = [*NOTES, SEEDS_NOTE, INTERVAL_NOTE, f"{PUBLISHED_NOTE}."]
         if any(group.row.kind == "control" for group in self.collection.groups):
             notes.append(CONTROLS_NOTE)
         return notes

@@ -59,7 +59,10 @@ def as_data(figure: Any) -> dict[str, Any]:
         margin={"l": 56, "r": 16, "t": 16, "b": 48},
         font={"family": "system-ui, sans-serif", "size": 13},
         legend={
-            **{"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+            "orientation": "h",
+            "yanchor": "bottom",
+            "y": 1.02,
+            "x": 0,
             "traceorder": "normal",
         },
     )

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from visbench.benchmark.published import published_of
+from visbench.benchmark.columns import published
 from visbench.benchmark.report.breakdowns import SPLITS, DatasetFacts, Numbers
 from visbench.benchmark.report.collect import Collection, Group, Run, Spread, slug
 from visbench.benchmark.report.gallery import Gallery
@@ -165,8 +164,8 @@ def comparison_table(collection: Collection, numbers: Numbers, links: Links) -> 
 
 
 def _config_hint(group: Group) -> str:
-    config = Path(group.row.config).name
-    return f"config {config}" if config else group.row.kind
+    name = group.row.config_name
+    return f"config {name}" if name else group.row.kind
 
 
 def _spread_cell(
@@ -177,46 +176,31 @@ def _spread_cell(
 
 
 def _interval_cell(group: Group, numbers: Numbers, href: str) -> Cell:
-    """Return the interval over videos; over the seeds the limits are averaged."""
-    limits = [found.interval for found in numbers.of(group) if found.interval is not None]
-    low = Spread.of([low for low, _ in limits])
-    high = Spread.of([high for _, high in limits])
-    if low is None or high is None:
+    limits = numbers.interval(group)
+    if limits is None:
         return Cell("–", None, href)
-    hint = "" if len(limits) == 1 else "mean of the limits over seeds"
-    return Cell(f"{low.mean:.1f} to {high.mean:.1f}", low.mean, href, hint)
-
-
-def _published(group: Group) -> dict[tuple[float, str, str], list[str]]:
-    """Return where each published AP of a group's config stands, by AP, data and backbone."""
-    places: dict[tuple[float, str, str], list[str]] = {}
-    for line in published_of(group.row.config) if group.row.config else []:
-        if "AP" in line.metrics:
-            key = line.metrics["AP"], line.dataset, line.backbone
-            places.setdefault(key, []).append(line.place)
-    return places
+    return Cell("{:.1f} to {:.1f}".format(*limits), limits[0], href)
 
 
 def _published_cell(group: Group, href: str) -> Cell:
-    found = _published(group)
-    if not found:
-        return Cell("–", None, href, "no published figure belongs to this config")
-    values = list(dict.fromkeys(ap for ap, _, _ in found))
-    hint = "published, not measured here: " + "; ".join(
-        f"{ap:.1f} on {dataset}" for ap, dataset, _ in found
-    )
-    return Cell(" / ".join(f"{ap:.1f}" for ap in values), max(values), href, hint)
+    lines = group.line.published
+    if not lines:
+        return Cell("–", None, href, "no published figure belongs to this row")
+    figures = dict.fromkeys(f"{line.metrics['AP']:.1f} on {line.dataset}" for line in lines)
+    hint = f"published, not measured here: {'; '.join(figures)}"
+    return Cell(published(group.line), max(line.metrics["AP"] for line in lines), href, hint)
 
 
 def published_lines(collection: Collection) -> list[str]:
-    """Return where the published figures of the table come from, one line each."""
-    lines = [
-        f"{group.label}: {ap:.1f} AP on {dataset} with {backbone}, as published in "
-        f"{'; '.join(places)}"
-        for group in collection.groups
-        for (ap, dataset, backbone), places in _published(group).items()
-    ]
-    return list(dict.fromkeys(lines))
+    """Return where the published figures of the table come from, one line per figure."""
+    places: dict[str, dict[str, None]] = {}
+    for group in collection.groups:
+        for line in group.line.published:
+            figure = (
+                f"{group.label}: {line.metrics['AP']:.1f} AP on {line.dataset} with {line.backbone}"
+            )
+            places.setdefault(figure, {})[line.place] = None
+    return [f"{figure}, as published in {'; '.join(where)}" for figure, where in places.items()]
 
 
 def breakdown_tables(
@@ -252,7 +236,10 @@ def _with_bars(rows: Sequence[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:
     """Return rows whose numbers have bars; the largest number fills its cell."""
     largest = max((float(cell.value or 0) for row in rows for cell in row[2:]), default=0.0)
     return [
-        (*row[:2], *(replace(cell, share=float(cell.value or 0) / (largest or 1)) for cell in row[2:]))
+        (
+            *row[:2],
+            *(replace(cell, share=float(cell.value or 0) / (largest or 1)) for cell in row[2:]),
+        )
         for row in rows
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -134,8 +134,7 @@ def present(track: Track) -> npt.NDArray[np.bool_]:
     if track.masks is not None:
         return np.array([_area(mask) > 0 for mask in track.masks], np.bool_)
     assert track.boxes is not None
-    there: npt.NDArray[np.bool_] = ~np.isnan(track.boxes).any(axis=1)
-    return there
+    return np.array([not np.isnan(box).any() for box in track.boxes], np.bool_)
 
 
 def _area(mask: object) -> int:
@@ -178,7 +177,7 @@ def follow(ious: Float64, minimum: float = MINIMUM_IOU) -> Int64:
     """
     length, tracks, objects = ious.shape
     owner = np.full((length, objects), -1, np.int64)
-    last = np.full(objects, -1, np.int64)
+    last: Int64 = np.full(objects, -1, np.int64)
     for frame in range(length):
         now = np.where(ious[frame] >= minimum, ious[frame], 0.0)
         kept = [g for g in range(objects) if last[g] >= 0 and now[last[g], g] > 0]
@@ -206,7 +205,7 @@ def _object_lane(track: Track, name: str, ids: Int64) -> Lane:
     seen = [part for part in segments if part.id is not None]
     switches = [
         Switch(after.first, before.id, after.id)
-        for before, after in zip(seen, seen[1:], strict=False)
+        for before, after in pairwise(seen)
         if before.id is not None and after.id is not None and before.id != after.id
     ]
     return Lane(name, track.id, tuple(segments), tuple(switches))
