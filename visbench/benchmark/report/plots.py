@@ -187,12 +187,12 @@ def training_figure(collection: Collection, styles: Styles) -> Any | None:
         return None
     names.sort(key=lambda name: (name not in _CURVES, not name.startswith("loss"), name))
     figure = require_plotly().Figure()
-    owners = [
-        name
-        for name in names
-        for group, run, scalars in curves
-        if name in scalars and _add_curve(figure, group, run, scalars[name], styles, name)
-    ]
+    owners = []
+    for name in names:
+        for group, run, scalars in curves:
+            if name in scalars:
+                _add_curve(figure, group, run, scalars[name], styles)
+                owners.append(name)
     buttons = [
         {
             "label": plain(name),
@@ -214,8 +214,8 @@ def training_figure(collection: Collection, styles: Styles) -> Any | None:
 
 
 def _add_curve(
-    figure: Any, group: Group, run: Run, curve: Mapping[int, float], styles: Styles, name: str
-) -> bool:
+    figure: Any, group: Group, run: Run, curve: Mapping[int, float], styles: Styles
+) -> None:
     steps = sorted(curve)
     stride = -(-len(steps) // CURVE_POINTS)
     steps = steps[::stride] if (len(steps) - 1) % stride == 0 else [*steps[::stride], steps[-1]]
@@ -224,10 +224,12 @@ def _add_curve(
         y=[curve[step] for step in steps],
         mode="lines" if len(steps) > 1 else "markers",
         line={"color": styles.colour(group.label), "dash": styles.dash(group.label), "width": 2},
-        name=plain(f"{group.label}, seed {run.row.seed}"),
-        hovertemplate="%{y:.4g} at iteration %{x}<extra>%{fullData.name}</extra>",
+        name=plain(group.label),
+        legendgroup=group.key,
+        showlegend=run is group.runs[0],
+        text=f"seed {run.row.seed}",
+        hovertemplate="%{y:.4g} at iteration %{x}, %{text}<extra>%{fullData.name}</extra>",
     )
-    return True
 
 
 def read_scalars(logs: Sequence[Path]) -> dict[str, dict[int, float]]:
