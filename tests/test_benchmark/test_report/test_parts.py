@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
@@ -94,6 +94,7 @@ def _cell(scores: list[float], ious: list[list[float]]) -> Cell:
     )
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     st.lists(
         st.tuples(st.sampled_from([0.9, 0.7, 0.5, 0.3]), st.sampled_from([0.0, 0.6, 0.8])),
@@ -125,6 +126,7 @@ def test_without_predictions_there_is_no_threshold() -> None:
     assert best_threshold([]) == 0.0
 
 
+@settings(deadline=None, max_examples=50)
 @given(st_numpy.arrays(np.float64, (4, 2, 2), elements=st.sampled_from([0.0, 0.55, 0.7, 0.9])))
 def test_objects_are_followed_one_to_one_and_pairs_stay(ious: np.ndarray) -> None:
     owner = follow(ious)
