@@ -26,6 +26,7 @@ class _Reader(HTMLParser):
         self.text: list[str] = []
         self.figures: dict[str, Any] = {}
         self._inside = ""
+        self._cell = False
         self.feed(page)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -39,13 +40,16 @@ class _Reader(HTMLParser):
             self.tables[-1].append([])
         if tag in ("th", "td"):
             self.tables[-1][-1].append(("", ""))
-        if tag == "a" and self.tables and self.tables[-1] and self.tables[-1][-1]:
+            self._cell = True
+        if tag == "a" and self._cell:
             text, _ = self.tables[-1][-1][-1]
             self.tables[-1][-1][-1] = text, values.get("href", "")
 
     def handle_endtag(self, tag: str) -> None:
         if tag in ("script", "style"):
             self._inside = ""
+        if tag in ("th", "td"):
+            self._cell = False
 
     def handle_data(self, data: str) -> None:
         if self._inside == "application/json":
@@ -53,7 +57,7 @@ class _Reader(HTMLParser):
         if self._inside:
             return
         self.text.append(data)
-        if self.tables and self.tables[-1] and self.tables[-1][-1]:
+        if self._cell:
             text, href = self.tables[-1][-1][-1]
             self.tables[-1][-1][-1] = text + data.strip(), href
 
