@@ -11,7 +11,7 @@ import pytest
 
 from visbench.benchmark import Row
 from visbench.benchmark.csv_files import SUMMARY_COLUMNS, csv_text, summary_csv
-from visbench.benchmark.summary import lines
+from visbench.benchmark.summary import leads, lines
 from visbench.benchmark.tables import markdown, terminal_tables
 
 RANDOM = np.random.default_rng(0)
@@ -101,3 +101,27 @@ def test_the_summary_file_has_a_line_per_data_set() -> None:
     assert first["AP_std"] == f"{np.std([40, 44, 45], ddof=1):.4f}"
     assert (first["fps_mean"], second["fps_mean"]) == ("11.0000", "10.0000")
     assert (second["n"], second["AP_std"]) == ("1", "")
+
+
+def test_leads_are_over_the_same_videos() -> None:
+    best = run(0, 50.0)
+    samples = best.details["resampled"]["AP"]
+    # On every resample of the videos 1 to 3 points less, whatever the resample.
+    less = [value - 1 - 2 * (position % 2) for position, value in enumerate(samples)]
+    close = replace(best, config="b.py", method="B", AP=48.0, details={"resampled": {"AP": less}})
+    even = [value + (-1) ** position for position, value in enumerate(samples)]
+    equal = replace(best, config="c.py", method="C", AP=49.9, details={"resampled": {"AP": even}})
+    control = replace(best, kind="control", AP=90.0)
+    rows = [close, best, equal, control, ROWS[3]]
+    found = {other.row.method: lead for _, other, lead in leads(lines(rows))}
+    assert found["B"] == pytest.approx((2.0, 1.0, 3.0))
+    assert found["C"] == pytest.approx((0.1, -1.0, 1.0))
+    assert len(found) == 2
+    text = markdown(rows)
+    assert (
+        "2.0 points of AP ahead of B (b); 95 % of the resamples of the videos: 1.0 to 3.0" in text
+    )
+    assert (
+        "0.1 points of AP ahead of C (c); 95 % of the resamples of the videos: -1.0 to 1.0 (u"
+        in text
+    )

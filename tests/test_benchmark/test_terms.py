@@ -80,6 +80,12 @@ def test_terms_are_read_from_the_config() -> None:
     ("path", "value", "term", "text"),
     [
         ("load_from", "a.pth", "initialisation", "all from a.pth"),
+        (
+            "model__init_cfg",
+            {"type": "Pretrained", "checkpoint": "b.pth"},
+            "initialisation",
+            "weights from b.pth, torchvision://resnet50",
+        ),
         ("model__detector__backbone__init_cfg", None, "initialisation", "from scratch"),
         (
             "model__detector__backbone__base_channels",
@@ -113,6 +119,16 @@ def test_each_term_follows_its_setting(path: str, value: Any, term: str, text: A
 )
 def test_frames_of_a_clip(clip: dict[str, Any], frames: int | None) -> None:
     assert read_terms(changed(train_dataloader__dataset__clip=clip)).get("frames seen") == frames
+
+
+@pytest.mark.parametrize(("lengths", "frames"), [((3, 3), 1200), ((3, 2), None)])
+def test_frames_of_a_mixture(lengths: tuple[int, int], frames: int | None) -> None:
+    parts = [
+        {"type": "visbench.CocoClips", "split": "x", "clip": {"num_frames": length}}
+        for length in lengths
+    ]
+    config = changed(train_dataloader__dataset={"datasets": parts})
+    assert read_terms(config).get("frames seen") == frames
 
 
 @given(

@@ -14,7 +14,9 @@ import torch
 
 from visbench.benchmark import RowStore, events, worker
 from visbench.benchmark.controls import CONTROLS, CONTROLS_VERSION, SHUFFLED
+from visbench.benchmark.data_choice import dataset_name
 from visbench.benchmark.hooks import InferenceTimeHook, ProgressHook, TrainingTimeHook
+from visbench.benchmark.scoring import RESAMPLES
 from visbench.engine import load_checkpoint_file
 from visbench.evaluation import evaluate
 
@@ -117,10 +119,58 @@ def _check_test(folder: Path) -> None:
     assert scored["AP"] == facts["details"]["metrics"]["youtube_vis/AP"]
     written = json.loads((results.parent / "metrics.json").read_text())
     assert written == facts["details"]["metrics"]
+    assert facts["terms"]["initialisation"] == "from scratch"
+    assert facts["terms"]["frames seen"] == 4 * 2 * 2
+    assert facts["terms"]["training data"] == "movingshapes-v1-easy-train-first2"
+    analysis = json.loads((results.parent / "analysis.json").read_text())
+    assert analysis["youtube_vis"] == scored
+    assert set(analysis["per_video"]) == {"1", "2"}
+    assert {"class", "motion"} <= set(analysis["breakdown"]["youtube_vis"])
+    low, high = facts["details"]["interval"]["AP"]
+    assert low <= facts["AP"] <= high
+    assert len(facts["details"]["resampled"]["AP"]) == RESAMPLES
     notes = (folder / "run" / "test" / "inference_time.jsonl").read_text().splitlines()
     assert [json.loads(line)[1] for line in notes] == [36, 36], "each video is timed once"
     frame = cv2.VideoCapture(facts["overlay"]).read()[1]
     assert frame.shape == (384, 1152, 3)
+
+
+def test_a_training_is_tested_on_other_data(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = folder / "run"
+    assert (run / "train.json").exists(), "made by the test before"
+    words = ["--dataset", "preset=crowded,num_videos=1"]
+    status, sent = _work(folder, "data", capsys, *words)
+    assert status == 0
+    own, crowded = "movingshapes-v1-easy-val-first2", "movingshapes-v1-crowded-val-first1"
+    names = {"": own, "preset=crowded,num_videos=1": crowded}
+    assert sent == [{"config": str(folder / "tiny.py"), "datasets": names}]
+    before = (run / "test.json").read_bytes()
+    status, sent = _work(folder, "test", capsys, *words, "--test", "test_crowded")
+    assert status == 0
+    assert sent[0] == {"dataset": crowded, "method": "Tiny"}
+    facts = json.loads((run / "test_crowded.json").read_text())
+    assert (facts["dataset"], Path(facts["annotations"]).parent.name) == (crowded, "crowded-first1")
+    assert Path(facts["results"]) == run / "test_crowded" / "results.json"
+    assert Path(facts["overlay"]) == run / "overlay_crowded.mp4"
+    assert facts["training_s"] == json.loads(before)["training_s"]
+    assert (run / "test.json").read_bytes() == before
+
+
+def test_a_preset_needs_data_that_have_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "tiny.py"
+    config.write_text(
+        f"_base_ = {str(BASE)!r}\n"
+        "val_dataloader = dict(dataset=dict(type='visbench.OVIS', split='valid', preset=None))\n"
+    )
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "train.json").write_text('{"checkpoint": "none.pth"}')
+    status, sent = _work(tmp_path, "test", capsys, "--dataset", "crowded")
+    assert status == 1
+    assert "crowded is a preset of MovingShapes, but this config" in sent[-1]["error"]
 
 
 def test_controls_are_rows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,7 +213,7 @@ def test_an_error_of_the_user_is_its_message(
     ],
 )
 def test_names_of_data(settings: dict[str, Any], name: str) -> None:
-    assert worker.dataset_name(settings) == name
+    assert dataset_name(settings) == name
 
 
 def test_inference_time_survives_a_cut_off_line(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class Row:
         results: Path of the predictions, ``results.json``.
         annotations: Path of the annotation file that they were scored with.
         run_dir: Folder of the run: configs, training logs, checkpoints and tests.
-        terms: What the training was given: backbone, data, resolution and so on.
+        terms: What the training was given, see :mod:`visbench.benchmark.terms`.
         device: ``cpu``, ``cuda`` or ``mps``.
         machine: Processor, cores, memory, GPU and system.
         versions: Version by package.

@@ -7,9 +7,14 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from visbench.benchmark.published import Published, published_of
 from visbench.benchmark.rows import FINISHED, Row
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -57,15 +62,36 @@ class Line:
         if len(self.rows) == 1:
             low, high = self.row.details.get("interval", {}).get("AP", (None, None))
             return None if low is None or high is None else (low, high)
-        samples = [row.details.get("resampled", {}).get("AP") for row in self.rows]
-        if None in samples or len({len(sample) for sample in samples}) != 1:
+        return None if self.samples is None else _interval(self.samples)
+
+    @cached_property
+    def samples(self) -> npt.NDArray[np.float64] | None:
+        """The AP in every resample of the videos, averaged over the runs; None if not known."""
+        found = [row.details.get("resampled", {}).get("AP") for row in self.rows]
+        if None in found or len({len(samples) for samples in found}) != 1:
             return None
         import numpy as np
 
-        from visbench.evaluation.analysis import percentile_interval
+        mean: npt.NDArray[np.float64] = np.array(found, np.float64).mean(axis=0)
+        return mean
 
-        low, high = percentile_interval(np.array(samples, np.float64).mean(axis=0))
-        return None if low < 0 else (low, high)
+    def lead(self, other: Line) -> tuple[float, float, float] | None:
+        """Return by how many points of AP this line is ahead of another on the same videos.
+
+        Args:
+            other: A line of the same data set.
+
+        Returns:
+            The difference of the means and the limits of its 95 % interval over videos, which are
+            drawn alike for both; None if it is not known.
+        """
+        ours, theirs = self.mean("AP"), other.mean("AP")
+        if ours is None or theirs is None or self.samples is None or other.samples is None:
+            return None
+        if len(self.samples) != len(other.samples):
+            return None
+        limits = _interval(self.samples - other.samples)
+        return None if limits is None else (ours - theirs, *limits)
 
     @cached_property
     def published(self) -> list[Published]:
@@ -73,6 +99,40 @@ class Line:
         if self.row.kind != "method":
             return []
         return [line for line in published_of(self.row.config) if "AP" in line.metrics]
+
+
+def _interval(samples: npt.NDArray[np.float64]) -> tuple[float, float] | None:
+    # These take a second to import, which a table without intervals does without.
+    import numpy as np
+
+    from visbench.evaluation.analysis import percentile_interval
+
+    return None if np.isnan(samples).all() else percentile_interval(samples)
+
+
+def leads(shown: Sequence[Line]) -> list[tuple[Line, Line, tuple[float, float, float]]]:
+    """Return the best line of every data set, each other one, and by how much it is ahead.
+
+    Args:
+        shown: Lines of any kind; controls take no part.
+    """
+    found = []
+    for dataset in dict.fromkeys(line.row.dataset for line in shown):
+        rivals = [
+            (ap, line)
+            for line in shown
+            if line.row.dataset == dataset and line.row.kind != "control"
+            for ap in [line.mean("AP")]
+            if ap is not None
+        ]
+        if not rivals:
+            continue
+        best = max(rivals, key=lambda rival: rival[0])[1]
+        for _, line in rivals:
+            lead = None if line is best else best.lead(line)
+            if lead is not None:
+                found.append((best, line, lead))
+    return found
 
 
 def lines(rows: Sequence[Row]) -> list[Line]:

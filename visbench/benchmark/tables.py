@@ -10,7 +10,8 @@ from rich.table import Table
 from visbench.benchmark.columns import COLUMNS, Column, number
 from visbench.benchmark.controls import CONTROLS_NOTE
 from visbench.benchmark.rows import FAILED, Row
-from visbench.benchmark.summary import Line, lines
+from visbench.benchmark.scoring import RESAMPLES
+from visbench.benchmark.summary import Line, leads, lines
 from visbench.benchmark.terms import term_notes
 
 FLOPS_NOTE = (
@@ -34,8 +35,9 @@ SEEDS_NOTE = (
     "seed: differences of the size that another seed makes are not differences of methods."
 )
 INTERVAL_NOTE = (
-    "AP 95 %: interval over 1000 resamples of the videos with replacement, of the mean AP where "
-    "there are several seeds; how much of the AP is the choice of videos."
+    f"AP 95 %: interval over {RESAMPLES} resamples of the videos with replacement, of the mean AP "
+    "where there are several seeds: how much of the AP is the choice of videos. The spread over "
+    "seeds comes on top."
 )
 PUBLISHED_NOTE = (
     "Published: AP that the paper or its public code reports for the config, or for the full-size "
@@ -46,7 +48,7 @@ PUBLISHED_NOTE = (
 
 _DISPENSABLE = (
     *("published in", "published on", "config", "GPU MiB", "data", "host MiB", "GFLOPs/frame"),
-    *("params M", "AR1", "AP75", "AR10", "published AP", "AP 95 %", "training min", "seed"),
+    *("params M", "AR1", "AP75", "AR10", "published AP", "training min", "AP 95 %", "seed"),
 )
 """Columns that a narrow terminal leaves out, in this order."""
 
@@ -161,6 +163,7 @@ def _sections(rows: Sequence[Row]) -> dict[str, list[str]]:
     controls = any(row.kind == "control" for row in rows)
     return {
         "Terms": term_notes(rows),
+        "Differences": _differences(rows),
         "Runs": _runs(rows),
         "Failed": failures(rows),
         "Overlay videos": [
@@ -197,9 +200,24 @@ def _remarks(rows: Sequence[Row]) -> list[str]:
             figure = f"{line.row.method}: {found.metrics['AP']:.1f} on {found.dataset}"
             places.setdefault(figure, {})[found.place] = None
     if places:
-        figures = [f"{figure} ({', '.join(where)})" for figure, where in places.items()]
+        figures = [f"{figure} ({'; '.join(where)})" for figure, where in places.items()]
         remarks.append(f"{PUBLISHED_NOTE}. {'; '.join(figures)}.")
     return remarks
+
+
+def _differences(rows: Sequence[Row]) -> list[str]:
+    """Return how far the best of each data set is ahead, with the interval over videos."""
+    return [
+        f"{_named(best)} on {best.row.dataset}: {lead:.1f} points of AP ahead of {_named(line)}; "
+        f"95 % of the resamples of the videos: {low:.1f} to {high:.1f}"
+        + (" (undecided)" if low <= 0 <= high else "")
+        for best, line, (lead, low, high) in leads(lines(rows))
+    ]
+
+
+def _named(line: Line) -> str:
+    config = line.row.config_name
+    return f"{line.row.method} ({config})" if config else line.row.method
 
 
 def _runs(rows: Sequence[Row]) -> list[str]:

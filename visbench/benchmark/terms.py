@@ -91,11 +91,17 @@ def _backbone(model: Settings) -> str | None:
 def _initialisation(config: Settings) -> str:
     if config.get("load_from"):
         return f"all from {config['load_from']}"
-    given = [part["init_cfg"] for part in _settings(config["model"]) if part.get("init_cfg")]
-    checkpoints = [part["checkpoint"] for part in _settings(given) if part.get("checkpoint")]
+    checkpoints = _checkpoints(config["model"])
     if not checkpoints:
         return "from scratch"
-    return f"backbone from {', '.join(map(str, dict.fromkeys(checkpoints)))}"
+    own = checkpoints == _checkpoints(_backbone_settings(config["model"]))
+    return f"{'backbone' if own else 'weights'} from {', '.join(checkpoints)}"
+
+
+def _checkpoints(settings: Settings) -> list[str]:
+    given = [part["init_cfg"] for part in _settings(settings) if part.get("init_cfg")]
+    found = [part["checkpoint"] for part in _settings(given) if part.get("checkpoint")]
+    return list(map(str, dict.fromkeys(found)))
 
 
 def _data(settings: Settings) -> str:
@@ -121,13 +127,14 @@ def _size(value: Any) -> str:
 
 
 def _frames_seen(train: Settings, iterations: int | None) -> int | None:
-    batch = train.get("batch_size")
-    settings = train["dataset"]
-    if not iterations or not batch or settings.get("datasets"):
-        # The parts of a mixture have clips of their own.
+    batch, settings = train.get("batch_size"), train["dataset"]
+    if not iterations or not batch:
         return None
-    clip = settings.get("clip")
-    return _frames(clip, iterations * batch) if clip else iterations * batch
+    draws = iterations * batch
+    parts = settings.get("datasets") or [settings]
+    # Of a mixture only the sum of the draws is known: its clips must all be equally long.
+    counts = {_frames(part["clip"], draws) if part.get("clip") else draws for part in parts}
+    return counts.pop() if len(counts) == 1 else None
 
 
 def _frames(clip: Settings, draws: int) -> int | None:

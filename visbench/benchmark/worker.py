@@ -170,6 +170,8 @@ def _test(args: argparse.Namespace) -> None:
     config = _load(args, folder)
     name = _choose_data(args, config)
     send(dataset=name, method=method_name(config))
+    # Before the weights of the training take the place of those that it began with.
+    terms = read_terms(config)
     config.test_dataloader, config.test_evaluator = config.val_dataloader, config.val_evaluator
     config.setdefault("test_cfg", {"type": "VideoTestLoop"})
     config.load_from, config.resume = facts["checkpoint"], False
@@ -188,7 +190,7 @@ def _test(args: argparse.Namespace) -> None:
         results=_existing(folder / "results.json"),
         annotations=annotations,
         run_dir=str(args.run_dir),
-        terms=read_terms(config),
+        terms=terms,
         details={"metrics": metrics, **_analyse(config, folder, annotations)},
     )
     _write(args.run_dir / f"{args.test}.json", facts)
