@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from visbench.benchmark.rows import points
 
 if TYPE_CHECKING:
-    from visbench.evaluation import EvaluationResult
+    from visbench.evaluation import Annotations, EvaluationResult
 
 RESAMPLES = 1000
 SEED = 0
@@ -21,7 +21,7 @@ _RESAMPLED = ("AP",)
 
 def score(
     results: str | Path,
-    annotations: str | Path,
+    annotations: str | Path | Annotations,
     metric: str | Sequence[str] = "youtube_vis",
     class_agnostic: bool = False,
     progress: Callable[[int], object] | None = None,
@@ -30,7 +30,7 @@ def score(
 
     Args:
         results: Results file.
-        annotations: Annotation file.
+        annotations: Annotation file, or a loaded one.
         metric: One or several metrics of :mod:`visbench.evaluation`.
         class_agnostic: Put all categories of a video in one pool.
         progress: Called with the number of predictions so far.

@@ -29,7 +29,7 @@ __all__ = [
 
 _COLUMNS = 8
 _SHORT = ("AP", "AP50", "AP75", "AR1", "AR10")
-_MEANINGS = {
+MEANINGS = {
     "wrong_class": "right masks, wrong category",
     "association": "identity switch or fragment",
     "wrong_mask": "right category, poor masks",
@@ -131,7 +131,7 @@ def error_table(result: ErrorResult, values: Values) -> Table:
             for part in (result.false_positives, result.lost_objects)
         ]
         gains = points(result.gains[kind]), points(result.steps[kind])
-        table.add_row(kind, *gains, *counts, _MEANINGS[kind])
+        table.add_row(kind, *gains, *counts, MEANINGS[kind])
     return table
 
 

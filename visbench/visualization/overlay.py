@@ -34,6 +34,8 @@ def draw_instances(
     opacity: float = 0.45,
     boxes: bool = True,
     scale: int = 1,
+    ids_only: bool = False,
+    text_scale: float = 1.0,
 ) -> Image:
     """Draw the instances of a frame.
 
@@ -49,6 +51,8 @@ def draw_instances(
         boxes: Whether boxes are drawn; without masks they always are.
         scale: Whole factor by which the frame is enlarged first, for readable labels on small
             frames (see :func:`display_scale`).
+        ids_only: Label instances with their id alone.
+        text_scale: Factor of the labels' size, for pictures that are shown smaller.
 
     Returns:
         A new image of shape ``(H * scale, W * scale, 3)``, BGR.
@@ -78,8 +82,9 @@ def draw_instances(
     for row in reversed(shown):
         anchor = _anchor(instances, int(row), scale)
         if anchor is not None:
-            text = _label(instances, int(row), class_names)
-            _write(canvas, text, anchor, track_colour(int(instances.ids[row])), taken)
+            number = int(instances.ids[row])
+            text = str(number) if ids_only else _label(instances, int(row), class_names)
+            _write(canvas, text, anchor, track_colour(number), taken, text_scale)
     return canvas
 
 
@@ -194,11 +199,16 @@ def _label(instances: FrameInstances, row: int, class_names: Sequence[str]) -> s
 
 
 def _write(
-    canvas: Image, text: str, anchor: tuple[int, int], colour: Colour, taken: list[Rectangle]
+    canvas: Image,
+    text: str,
+    anchor: tuple[int, int],
+    colour: Colour,
+    taken: list[Rectangle],
+    scale: float = 1.0,
 ) -> None:
     """Write text on a plate whose lower left corner is at ``anchor``, kept inside the image."""
     height, width = canvas.shape[:2]
-    size = max(0.35, min(height, width) / 900)
+    size = max(0.35, min(height, width) / 900) * scale
     (text_width, text_height), baseline = cv2.getTextSize(text, _FONT, size, 1)
     plate_width, plate_height = text_width + 4, text_height + baseline + 3
     x = max(0, min(anchor[0], width - plate_width))

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds what a report is made of: rows, the files of their runs, and which rows belong together."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections import Counter
+from collections.abc import Collection as Names
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from visbench.benchmark.rows import FAILED, METRICS, Row, RowStore
+from visbench.benchmark.summary import Line, lines
+from visbench.engine.errors import UserError
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation of n numbers; the deviation is None for n = 1."""
+
+    mean: float
+    deviation: float | None
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float | None]) -> Spread | None:
+        """Return the spread of the values that are not None, or None without any."""
+        known = [value for value in values if value is not None]
+        if not known:
+            return None
+        deviation = statistics.stdev(known) if len(known) > 1 else None
+        return cls(statistics.fmean(known), deviation, len(known))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row and what is left of its run.
+
+    Attributes:
+        row: The row.
+        key: Unique short name for anchors.
+        results: The predictions; None if they are not there.
+        annotations: What they are scored with; None if it is not there.
+        logs: MMEngine's scalars of every training session, oldest first.
+        notes: What is missing.
+    """
+
+    row: Row
+    key: str
+    results: Path | None = None
+    annotations: Path | None = None
+    logs: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Finished runs that are one line of the comparison: they differ in their seeds only.
+
+    Attributes:
+        key: Unique short name for anchors.
+        label: Name of the method, made unique within the data set.
+        runs: The runs by seed.
+        line: Their rows.
+    """
+
+    key: str
+    label: str
+    runs: tuple[Run, ...]
+    line: Line
+
+    @property
+    def row(self) -> Row:
+        """The first run's row; method, config and data are the same in all."""
+        return self.line.row
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data."""
+        return self.row.dataset
+
+    def spread(self, name: str) -> Spread | None:
+        """Return the spread over seeds of a number of the rows."""
+        return Spread.of(self.line.values(name))
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Everything in a work folder that a report shows.
+
+    Attributes:
+        work_dir: The folder.
+        groups: Finished runs by data set, the best AP first, controls last.
+        failed: Rows of runs that never finished, the last try of each.
+        problems: Rows that cannot be read.
+    """
+
+    work_dir: Path
+    groups: tuple[Group, ...]
+    failed: tuple[Run, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Names of the data, sorted."""
+        return tuple(sorted({group.dataset for group in self.groups}))
+
+    def on(self, dataset: str) -> list[Group]:
+        """Return the groups on some data."""
+        return [group for group in self.groups if group.dataset == dataset]
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All finished runs."""
+        return tuple(run for group in self.groups for run in group.runs)
+
+
+def collect(work_dir: str | Path, annotations: Mapping[str, Path] | None = None) -> Collection:
+    """Read the store of a work folder and look for the files of its runs.
+
+    Args:
+        work_dir: Folder with ``rows/`` and, where they are still there, ``runs/``.
+        annotations: Annotation file by data set, for rows that do not name one or whose file moved.
+
+    Raises:
+        UserError: If there is no row.
+    """
+    folder = Path(work_dir)
+    rows, problems = _read(RowStore(folder / "rows"))
+    if not rows:
+        damaged = f"; {problems[0]}" if problems else ""
+        raise UserError(
+            f"no rows in {folder / 'rows'}{damaged}; give the --work-dir of "
+            "tools/benchmark.py compare"
+        )
+    runs = [_locate(row, key, folder, annotations or {}) for key, row in rows.items()]
+    finished = [run for run in runs if run.row.status != FAILED]
+    done = {_identity(run.row) for run in finished}
+    failed = {_identity(run.row): run for run in runs if run.row.status == FAILED}
+    lost = tuple(run for identity, run in failed.items() if identity not in done)
+    return Collection(folder, _groups(finished), lost, tuple(problems))
+
+
+def _read(store: RowStore) -> tuple[dict[str, Row], list[str]]:
+    rows: dict[str, Row] = {}
+    problems = []
+    for path in sorted(store.folder.glob("*.json")):
+        try:
+            row = store.read(path)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        rows[_unique(slug(path.stem), rows)] = row
+    return rows, problems
+
+
+def _identity(row: Row) -> tuple[str, int, str]:
+    # A row that failed may not know its data yet.
+    return row.config_name or row.method, row.seed, row.config_hash
+
+
+def _locate(row: Row, key: str, work_dir: Path, annotations: Mapping[str, Path]) -> Run:
+    if row.status == FAILED or row.kind == "control":
+        return Run(row, key)
+    usual = work_dir / "runs" / f"{row.config_name}__seed{row.seed}__{row.config_hash}"
+    folder = _find(row.run_dir, work_dir) if row.run_dir else _existing(usual)
+    results = _existing(usual / "test" / "results.json")
+    if row.results:
+        results = _find(row.results, work_dir)
+    truth = annotations.get(row.dataset) or _find(row.annotations, work_dir)
+    logs = tuple(sorted(folder.glob("*/vis_data/scalars.json"))) if folder else ()
+    return Run(row, key, results, truth, logs, tuple(_missing(row, results, truth, logs)))
+
+
+def _missing(
+    row: Row, results: Path | None, truth: Path | None, logs: Sequence[Path]
+) -> Iterator[str]:
+    if results is None:
+        yield f"no predictions: {row.results or 'results.json'} is not there"
+    if truth is None:
+        found = f"{row.annotations} is not there" if row.annotations else "the row names no file"
+        yield f"no annotations: {found}; give --annotations {row.dataset}=FILE"
+    if not logs and row.config:
+        yield "no training log is there"
+
+
+def _existing(path: Path) -> Path | None:
+    return path if path.exists() else None
+
+
+def _find(name: str, work_dir: Path) -> Path | None:
+    """Return a path of a row: as it was written, or within a work folder that has moved."""
+    if not name:
+        return None
+    path = Path(name)
+    if not path.exists() and "runs" in path.parts:
+        within = len(path.parts) - 1 - path.parts[::-1].index("runs")
+        path = work_dir.joinpath(*path.parts[within:])
+    return _existing(path)
+
+
+def _groups(runs: Sequence[Run]) -> tuple[Group, ...]:
+    by_row = {id(run.row): run for run in runs}
+    found = lines([run.row for run in sorted(runs, key=lambda run: run.row.seed)])
+    groups: list[Group] = []
+    for line in found:
+        label = _label(line, [other for other in found if other.row.dataset == line.row.dataset])
+        key = _unique(slug(f"{label}-{line.row.dataset}"), [group.key for group in groups])
+        groups.append(Group(key, label, tuple(by_row[id(row)] for row in line.rows), line))
+    return tuple(sorted(groups, key=_rank))
+
+
+def _label(line: Line, rivals: Sequence[Line]) -> str:
+    """Return the method's name, with as much of config, hash and machine as makes it unique."""
+    names = [_names(other.row) for other in rivals]
+    for level, name in enumerate(_names(line.row)):
+        if Counter(each[level] for each in names)[name] == 1:
+            return name
+    return f"{line.row.method} ({rivals.index(line) + 1})"
+
+
+def _names(row: Row) -> tuple[str, ...]:
+    config = row.config_name or row.kind
+    return (
+        row.method,
+        f"{row.method} ({config})",
+        f"{row.method} ({config}, {row.config_hash})",
+        f"{row.method} ({config}, {row.config_hash}, {row.device} on {row.machine})",
+    )
+
+
+def _rank(group: Group) -> tuple[str, bool, float]:
+    best = group.spread(METRICS[0])
+    return group.dataset, group.row.kind == "control", -best.mean if best else 1.0
+
+
+def slug(text: str) -> str:
+    """Return a text as a name for anchors: lower-case letters, digits and hyphens.
+
+    Examples:
+        >>> slug("Mask <R-CNN> (a.b)")
+        'mask-r-cnn-a-b'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
+
+
+def _unique(name: str, taken: Names[str]) -> str:
+    number, unique = 1, name
+    while unique in taken:
+        number += 1
+        unique = f"{name}-{number}"
+    return unique

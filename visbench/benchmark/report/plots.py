@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plotly figures of a report; colours of text and grid follow the theme of the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from visbench.benchmark.report.breakdowns import Numbers
+from visbench.benchmark.report.collect import Collection, Group, Run
+from visbench.engine.errors import UserError
+from visbench.evaluation.error_analysis import KINDS
+
+COLOURS = (
+    *("#2f7ebc", "#c8551b", "#1b8a5a", "#b2509a"),
+    *("#857512", "#7566c9", "#a5653a", "#6a7784"),
+)
+"""Alike in luminance, so that all have a contrast of at least 3:1 on a white and on a dark page."""
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x", "triangle-down")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+
+CURVE_POINTS = 300
+"""A training curve is thinned out to at most so many points."""
+_CURVES = ("loss", "grad_norm", "lr")
+
+
+def require_plotly() -> ModuleType:
+    """Return ``plotly.graph_objects``.
+
+    Raises:
+        UserError: If plotly is not installed.
+    """
+    try:
+        from plotly import graph_objects
+    except ImportError as error:
+        raise UserError("the report needs plotly: pip install 'visbench[report]'") from error
+    module: ModuleType = graph_objects
+    return module
+
+
+def plotly_script() -> str:
+    """Return Plotly's JavaScript, to be inlined once."""
+    require_plotly()
+    from plotly.offline import get_plotlyjs
+
+    script: str = get_plotlyjs()
+    return script
+
+
+def as_data(figure: Any) -> dict[str, Any]:
+    """Return a figure as plain data for Plotly's JavaScript."""
+    figure.update_layout(
+        template="none",
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        margin={"l": 56, "r": 16, "t": 16, "b": 48},
+        font={"family": "system-ui, sans-serif", "size": 13},
+        legend={
+            "orientation": "h",
+            "yanchor": "bottom",
+            "y": 1.02,
+            "x": 0,
+            "traceorder": "normal",
+        },
+    )
+    figure.update_yaxes(automargin=True, title_standoff=12)
+    content: dict[str, Any] = json.loads(figure.to_json())
+    return content
+
+
+class Styles:
+    """Colour, symbol and dash of every method, the same in all figures.
+
+    Args:
+        labels: Names of the methods.
+    """
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._positions = {label: position for position, label in enumerate(dict.fromkeys(labels))}
+
+    def colour(self, label: str) -> str:
+        """Return the colour of a method."""
+        return COLOURS[self._positions[label] % len(COLOURS)]
+
+    def dash(self, label: str) -> str:
+        """Return the dash of a method's line."""
+        return DASHES[self._positions[label] % len(DASHES)]
+
+
+def speed_figure(collection: Collection, styles: Styles) -> Any | None:
+    """Draw AP against frames per second: one colour per method, one symbol per data set.
+
+    Returns:
+        The figure; None if no run has both.
+    """
+    figure = require_plotly().Figure()
+    for group in collection.groups:
+        ap, fps = group.spread("AP"), group.spread("fps")
+        if ap is None or fps is None:
+            continue
+        several = len(collection.datasets) > 1
+        symbol = SYMBOLS[collection.datasets.index(group.dataset) % len(SYMBOLS)]
+        name = f"{group.label}, {group.dataset}" if several else group.label
+        figure.add_scatter(
+            x=[fps.mean],
+            y=[ap.mean],
+            error_x={"array": [fps.deviation or 0], "visible": fps.deviation is not None},
+            error_y={"array": [ap.deviation or 0], "visible": ap.deviation is not None},
+            mode="markers+text",
+            text=[plain(group.label)],
+            textposition="bottom right",
+            marker={"size": 13, "symbol": symbol, "color": styles.colour(group.label)},
+            name=plain(name),
+            hovertemplate="%{y:.1f} AP at %{x:.1f} frames/s<extra>%{fullData.name}</extra>",
+            cliponaxis=False,
+        )
+    if not figure.data:
+        return None
+    figure.update_xaxes(title="frames per second (log scale)", type="log")
+    figure.update_yaxes(title="AP (points)", rangemode="tozero")
+    return figure
+
+
+def error_figure(groups: Sequence[Group], numbers: Numbers) -> Any | None:
+    """Draw what AP is lost to: bars of AP and of the gains of repairs, which fill 100 points.
+
+    Returns:
+        The figure; None if no group has an error analysis.
+    """
+    known = [group for group in groups if numbers.error(group, KINDS[0]) is not None]
+    if not known:
+        return None
+    figure = require_plotly().Figure()
+    names = [plain(group.label) for group in known]
+    parts: list[tuple[str, str, list[float | None]]] = [
+        ("AP", "#6a7784", [_mean(group.spread("AP")) for group in known])
+    ]
+    for kind, colour in zip(KINDS, COLOURS, strict=False):
+        values = [_mean(numbers.error(group, kind)) for group in known]
+        parts.append((kind.replace("_", " "), colour, values))
+    for index, (name, colour, values) in enumerate(parts):
+        figure.add_bar(
+            y=names,
+            x=values,
+            name=name,
+            orientation="h",
+            marker={
+                "color": colour,
+                "pattern": {"shape": _PATTERNS[index], "fillmode": "overlay", "solidity": 0.12},
+            },
+            text=[f"{value:.0f}" if value and value >= 3 else "" for value in values],
+            textfont={"color": "#ffffff", "weight": 700},
+            textangle=0,
+            insidetextanchor="middle",
+            hovertemplate="%{x:.1f} points<extra>%{fullData.name}</extra>",
+        )
+    figure.update_layout(barmode="stack", bargap=0.35, height=110 + 56 * len(known))
+    figure.update_xaxes(title="points; all bars end at 100", range=[0, 100])
+    figure.update_yaxes(autorange="reversed")
+    return figure
+
+
+_PATTERNS = ("", "", "/", "", "\\", "", "x", ".")
+
+
+def _mean(spread: Any) -> float | None:
+    return None if spread is None else float(spread.mean)
+
+
+def training_figure(collection: Collection, styles: Styles) -> Any | None:
+    """Draw the training curves of all runs; a menu chooses the quantity.
+
+    Returns:
+        The figure; None if no run has a log.
+    """
+    curves = [
+        (group, run, scalars)
+        for group in collection.groups
+        for run in group.runs
+        if (scalars := read_scalars(run.logs))
+    ]
+    names = list(dict.fromkeys(name for *_, scalars in curves for name in scalars))
+    if not names:
+        return None
+    names.sort(key=lambda name: (name not in _CURVES, not name.startswith("loss"), name))
+    figure = require_plotly().Figure()
+    owners = []
+    for name in names:
+        for group, run, scalars in curves:
+            if name in scalars:
+                _add_curve(figure, group, run, scalars[name], styles)
+                owners.append(name)
+    buttons = [
+        {
+            "label": plain(name),
+            "method": "update",
+            "args": [
+                {"visible": [owner == name for owner in owners]},
+                {"yaxis.title.text": plain(name)},
+            ],
+        }
+        for name in names
+    ]
+    for trace, owner in zip(figure.data, owners, strict=True):
+        trace.visible = owner == names[0]
+    menu = {"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.18, "yanchor": "top"}
+    figure.update_layout(updatemenus=[menu])
+    figure.update_xaxes(title="iteration")
+    figure.update_yaxes(title=plain(names[0]))
+    return figure
+
+
+def _add_curve(
+    figure: Any, group: Group, run: Run, curve: Mapping[int, float], styles: Styles
+) -> None:
+    steps = sorted(curve)
+    stride = -(-len(steps) // CURVE_POINTS)
+    steps = steps[::stride] if (len(steps) - 1) % stride == 0 else [*steps[::stride], steps[-1]]
+    figure.add_scatter(
+        x=steps,
+        y=[curve[step] for step in steps],
+        mode="lines" if len(steps) > 1 else "markers",
+        line={"color": styles.colour(group.label), "dash": styles.dash(group.label), "width": 2},
+        name=plain(group.label),
+        legendgroup=group.key,
+        showlegend=run is group.runs[0],
+        text=f"seed {run.row.seed}",
+        hovertemplate="%{y:.4g} at iteration %{x}, %{text}<extra>%{fullData.name}</extra>",
+    )
+
+
+def read_scalars(logs: Sequence[Path]) -> dict[str, dict[int, float]]:
+    """Read MMEngine's ``scalars.json`` of every session of a training.
+
+    Args:
+        logs: The files, oldest first; where a resumed session repeats an iteration, the later
+            one counts.
+
+    Returns:
+        Value by iteration, of losses, gradient norm, learning rate and validation metrics.
+    """
+    curves: dict[str, dict[int, float]] = {}
+    for path in logs:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            record = _record(line)
+            step = record.get("step")
+            if not isinstance(step, int):
+                continue
+            for name, value in record.items():
+                if _is_curve(name) and isinstance(value, (int, float)) and value == value:
+                    curves.setdefault(name, {})[step] = float(value)
+    return curves
+
+
+def _record(line: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        # A killed training may leave half a line.
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _is_curve(name: str) -> bool:
+    return name in _CURVES or name.startswith("loss") or name.endswith("/AP")
+
+
+def plain(text: str) -> str:
+    """Return a text that Plotly shows as it is: it reads a subset of HTML in labels."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
