@@ -72,6 +72,7 @@ _import_quietly("mmdet.datasets", "mmdet.evaluation")
 
 # isort: split
 from mmdet import registry as mmdet_registry  # noqa: E402
+from mmengine.config.utils import MODULE2PACKAGE  # noqa: E402
 from mmengine.registry import DefaultScope, Registry  # noqa: E402
 
 _PARTS = (
@@ -101,12 +102,17 @@ _ENGINE = tuple(
 
 
 def _child(name: str, parent: Registry, *locations: str) -> Registry:
-    registry = Registry(name, parent=parent, scope="visbench", locations=list(locations))
+    # Without a location MMEngine would look for a module visbench.utils.
+    where = list(locations) or ["visbench.registry"]
+    registry = Registry(name, parent=parent, scope="visbench", locations=where)
     # MMEngine looks up "visbench.X" only among the root's own children; without this line the
     # name would be known under default scopes visbench and mmdet alone.
     registry.root.children["visbench"] = registry
     return registry
 
+
+# Lets configs inherit from installed ones: _base_ = "visbench::iai/iai_demo_movingshapes.py".
+MODULE2PACKAGE["visbench"] = "visbench"
 
 _P = mmdet_registry
 RUNNERS = _child("runner", _P.RUNNERS, "visbench.engine.runner")
