@@ -59,15 +59,27 @@ class Environment:
         Raises:
             AssertionError: If it ends otherwise; the message has the end of its output.
         """
-        return execute([str(self.folder / "bin" / program), *words], folder, status)
+        programs = self.folder / "bin"
+        return execute([str(programs / program), *words], folder, status, programs)
+
+    def shell(self, line: str, folder: Path) -> str:
+        """Run a line of the shell with the environment active; as :meth:`run` does."""
+        return execute(["bash", "-c", line], folder, programs=self.folder / "bin")
 
 
-def execute(command: list[str], folder: Path, status: int = 0) -> str:
-    """Run a command without the test run's own paths; see :meth:`Environment.run`."""
+def execute(command: list[str], folder: Path, status: int = 0, programs: Path | None = None) -> str:
+    """Run a command without the test run's own paths; see :meth:`Environment.run`.
+
+    Args:
+        command: The words.
+        folder: Working directory.
+        status: The exit status that is right.
+        programs: Folder in which programs are looked for first.
+    """
     hidden = ("PYTHONPATH", "VIRTUAL_ENV")
     variables = {name: value for name, value in os.environ.items() if name not in hidden}
-    # mim starts other programs of its environment by name.
-    variables["PATH"] = os.pathsep.join([str(Path(command[0]).parent), variables.get("PATH", "")])
+    if programs is not None:
+        variables["PATH"] = os.pathsep.join([str(programs), variables.get("PATH", "")])
     done = subprocess.run(
         command,
         cwd=folder,
