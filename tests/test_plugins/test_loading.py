@@ -185,7 +185,7 @@ def test_plugins_can_be_switched_off(
     with warnings.catch_warnings():
         warnings.simplefilter("error", PluginWarning)
         assert load()["plugin-off"].status is Status.OFF
-    with pytest.raises(ConfigError, match="plugin_config does not exist"):
+    with pytest.raises(ConfigError, match="plugin_config is neither a file"):
         load_config("plugin_config")
 
 
@@ -194,6 +194,24 @@ def test_looking_for_plugins_imports_none(site: Path) -> None:
     install(site, "plugin-lazy", "lazy = plugin_lazy", files)
     assert load_config("plugin_config.py").a == 1
     assert "plugin_lazy" not in sys.modules
+
+
+def test_configs_of_plugins_inherit_from_visbench_and_have_names_of_their_own(site: Path) -> None:
+    text = "_base_ = 'visbench::_base_/default_runtime.py'\n"
+    files = {
+        "plugin_heir/configs/plugin_config.py": text,
+        "plugin_heir/configs/_base_/part.py": text,
+        "plugin_heir/configs/iai_demo_movingshapes.py": text,
+    }
+    install(site, "plugin-heir", "heir = plugin_heir", files)
+    assert load_config("plugin_config").val_cfg.type == "VideoValLoop"
+    with pytest.raises(ConfigError, match="neither a file nor the name"):
+        load_config("part")
+    both = (
+        r"iai_demo_movingshapes\.py of visbench, .*iai_demo_movingshapes\.py of plugin-heir; give"
+    )
+    with pytest.raises(ConfigError, match=both):
+        load_config("iai_demo_movingshapes")
 
 
 def test_the_error_of_an_unknown_name_tells_which_plugin_failed(

@@ -81,7 +81,8 @@ def find_config(name: str | os.PathLike[str]) -> Path:
         close = difflib.get_close_matches(stem, [file.stem for _, file in known], n=1)
         hint = f"; did you mean {close[0]}?" if close else "; check the path"
         raise ConfigError(
-            f"config {name} is neither a file nor the name of a config of visbench or a plugin{hint}"
+            f"config {name} is neither a file nor the name of a config of visbench or a plugin"
+            f"{hint}"
         )
     return found[0][1]
 
