@@ -23,6 +23,7 @@ from visbench.benchmark.tables import (
     table_notes,
     terminal_tables,
 )
+from visbench.engine.config_files import find_config
 from visbench.engine.errors import UserError
 
 __all__ = ["WORKER", "Run", "compare", "plan", "write_report"]
@@ -49,7 +50,7 @@ def compare(
     last finished video. A run that fails gets a row with the reason, the others go on.
 
     Args:
-        configs: Config files.
+        configs: Config files, or names of configs of visbench or a plugin.
         work_dir: Folder of rows, runs and, by default, reports.
         report: Path of the report without ending; ``<work_dir>/report`` by default. ``.md``,
             ``.csv`` (one line per run) and ``-summary.csv`` (mean and spread over seeds) are
@@ -113,7 +114,7 @@ def plan(
     """
     choices = list(dict.fromkeys(datasets))
     chosen = [DataChoice.parse(text) for text in choices] or [OWN]
-    paths = [Path(config) for config in configs]
+    paths = [find_config(config) for config in configs]
     stems = [path.stem for path in paths]
     for position, stem in enumerate(stems):
         if stem in stems[:position]:

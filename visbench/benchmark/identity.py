@@ -8,6 +8,7 @@ import hashlib
 from functools import lru_cache
 from pathlib import Path
 
+from visbench.engine.config_files import config_folder
 from visbench.engine.errors import ConfigError
 from visbench.version import __version__
 
@@ -68,8 +69,9 @@ def _add(path: Path, digest: hashlib._Hash, seen: set[Path]) -> None:
     # Dumped rather than hashed as text: comments and layout make no other run.
     digest.update(ast.dump(tree).encode())
     for base in _bases(tree):
-        if "::" not in base:
-            _add(path.parent / base, digest, seen)
+        package, _, inner = base.rpartition("::")
+        if package in ("", "visbench"):
+            _add((config_folder() if package else path.parent) / inner, digest, seen)
 
 
 def _bases(tree: ast.Module) -> list[str]:

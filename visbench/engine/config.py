@@ -8,7 +8,6 @@ import difflib
 import os
 import traceback
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, DictAction
@@ -16,7 +15,9 @@ from mmengine.device import get_device
 from mmengine.registry import Registry
 
 from visbench import registry
+from visbench.engine.config_files import find_config
 from visbench.engine.errors import ConfigError
+from visbench.plugins import Status, load_plugins
 
 WORK_DIRS = "work_dirs"
 
@@ -43,7 +44,7 @@ def load_config(
     """Read a config file.
 
     Args:
-        path: The file.
+        path: The file, or the name of a config of visbench or a plugin.
         options: Dotted fields to overwrite, as of ``--cfg-options``.
         work_dir: Work folder; else the config's, else ``work_dirs/<file name without ending>``.
 
@@ -53,12 +54,11 @@ def load_config(
     Raises:
         ConfigError: If the file is missing or broken, or an option does not fit.
     """
-    if not Path(path).is_file():
-        raise ConfigError(f"config {path} does not exist; check the path")
+    path = find_config(path)
     try:
-        if Path(path).suffix == ".py":
+        if path.suffix == ".py":
             # MMEngine copies the file before it reads it, and names the copy in its errors.
-            ast.parse(Path(path).read_text(encoding="utf-8"), str(path))
+            ast.parse(path.read_text(encoding="utf-8"), str(path))
         config = Config.fromfile(str(path), lazy_import=False)
     except Exception as error:
         raise ConfigError(f"config {path} cannot be read: {_where(error)}") from error
@@ -66,7 +66,7 @@ def load_config(
         config.merge_from_dict(dict(options or {}))
     except Exception as error:
         raise ConfigError(f"--cfg-options do not fit config {path}: {error}") from error
-    config.work_dir = work_dir or config.get("work_dir") or os.path.join(WORK_DIRS, Path(path).stem)
+    config.work_dir = work_dir or config.get("work_dir") or os.path.join(WORK_DIRS, path.stem)
     return config
 
 
@@ -93,14 +93,17 @@ def unknown_name(name: str, config: Config) -> str:
     close = difflib.get_close_matches(name.rpartition(".")[2], known, n=1)
     hint = f"did you mean {close[0]!r}? If not: a" if close else "a"
     fields = ", ".join(_fields_with(name, config.to_dict())) or "a field 'type'"
+    failed = [plugin for plugin in load_plugins() if plugin.status is Status.FAILED]
+    missing = "".join(f"; {plugin.problem()}" for plugin in failed)
     return (
         f"{fields} is {name!r}, which is registered nowhere; {hint} part of a package of your own "
-        "needs custom_imports = dict(imports=['your.module'])"
+        "needs custom_imports = dict(imports=['your.module']), or an entry point in "
+        f"visbench.plugins{missing}"
     )
 
 
 def _registries() -> list[Registry]:
-    own = [value for value in vars(registry).values() if isinstance(value, Registry)]
+    own = registry.registries()
     return own + [kind.parent for kind in own if kind.parent is not None]
 
 
