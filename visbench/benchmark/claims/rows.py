@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from visbench.benchmark.claims.data import ClaimData
 from visbench.benchmark.identity import config_hash
@@ -27,7 +28,8 @@ _PLACES = ("log", "checkpoint", "overlay", "results", "annotations", "run_dir")
 
 def without_places(row: Row) -> Row:
     """Return a row without paths: it is committed, and they say nothing on other machines."""
-    return replace(row, **{name: "" for name in _PLACES if hasattr(row, name)})
+    empty: dict[str, Any] = {name: "" for name in _PLACES if hasattr(row, name)}
+    return replace(row, **empty)
 
 
 def known_version(row: Row) -> bool:
