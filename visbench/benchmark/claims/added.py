@@ -153,7 +153,7 @@ def _metrics(run_dir: Path, trained: _Session) -> tuple[dict[str, Any], _Session
 
 
 def _claim_data(tested: _Session, loader: str, book: ClaimBook) -> ClaimData:
-    from visbench.benchmark.worker import dataset_name
+    from visbench.benchmark.data_choice import dataset_name
 
     name = dataset_name(resolve(tested.config_file)[loader]["dataset"])
     for data in book.data.values():
