@@ -53,6 +53,22 @@ test_dataloader = val_dataloader
 """
 
 
+STAND_IN_FOR_ODL = """\
+import pathlib, sys, zipfile
+
+command, name, _, folder = sys.argv[1:]
+raw = pathlib.Path(folder, name.replace("/", "___"), "raw")
+raw.mkdir(parents=True)
+for archive, file in {
+    "train2017": "train2017/1.jpg",
+    "val2017": "val2017/2.jpg",
+    "annotations_trainval2017": "annotations/instances_train2017.json",
+}.items():
+    with zipfile.ZipFile(raw / f"{archive}.zip", "w") as opened:
+        opened.writestr(file, archive)
+"""
+
+
 def files_below(folder: Path) -> set[Path]:
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path for path in files if "__pycache__" not in path.parts}
@@ -134,22 +150,11 @@ def test_search(second_environment: Environment, folder: Path) -> None:
     assert "Instance As Identity" in shown
 
 
-def test_download_of_a_data_set(
-    second_environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_download_of_a_data_set(second_environment: Environment, tmp_path: Path) -> None:
     # Stands in for the download itself, which needs an account.
     odl = second_environment.folder / "bin" / "odl"
     kept = odl.read_text()
-    odl.write_text(
-        f"#!{second_environment.folder}/bin/python\n"
-        "import pathlib, sys, zipfile\n"
-        "raw = pathlib.Path(sys.argv[4], sys.argv[2].replace('/', '___'), 'raw')\n"
-        "raw.mkdir(parents=True)\n"
-        "for name in ('train2017', 'val2017', 'annotations_trainval2017'):\n"
-        "    with zipfile.ZipFile(raw / f'{name}.zip', 'w') as archive:\n"
-        "        inner = 'annotations/instances_train2017.json' if '_' in name else f'{name}/1.jpg'\n"
-        "        archive.writestr(inner, name)\n"
-    )
+    odl.write_text(f"#!{second_environment.folder}/bin/python\n{STAND_IN_FOR_ODL}")
     try:
         words = ["download", "visbench", "--dataset", "coco2017"]
         second_environment.run("mim", *words, folder=tmp_path)
