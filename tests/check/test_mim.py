@@ -16,7 +16,14 @@ import pytest
 import yaml
 from environment import ROOT, Environment
 
-PRETRAINED = "model.backbone.init_cfg=None"
+FULL_SIZE = (
+    "load_from=None",
+    "model.init_cfg=None",
+    "model.backbone.init_cfg=None",
+    "train_dataloader.dataset.pipeline.0.transforms.2.scale=(160,96)",
+    "val_dataloader.dataset.pipeline.0.transforms.1.scale=(160,96)",
+    "test_dataloader.dataset.pipeline.0.transforms.1.scale=(160,96)",
+)
 FEW_VIDEOS = (
     "train_dataloader.dataset.num_videos=2",
     "val_dataloader.dataset.num_videos=1",
@@ -24,7 +31,7 @@ FEW_VIDEOS = (
 )
 CONFIGS = {
     "masktrack_rcnn_demo_movingshapes": FEW_VIDEOS,
-    "mask2former_vis_r50_8xb2-6k_youtubevis2019": (PRETRAINED, "load_from=None"),
+    "mask2former_vis_r50_8xb2-6k_youtubevis2019": FULL_SIZE,
     "inspro_demo_movingshapes": FEW_VIDEOS,
     "propose_reduce_demo_movingshapes": FEW_VIDEOS,
     "iai_demo_movingshapes": FEW_VIDEOS,
