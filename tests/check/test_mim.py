@@ -83,9 +83,14 @@ def files_below(folder: Path) -> set[Path]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, tiny_youtube_vis: Path) -> Path:
-    """Working directory of a user: empty but for a tiny YouTube-VIS."""
+    """Working directory of a user: empty but for a tiny YouTube-VIS with its 40 classes."""
     folder = tmp_path_factory.mktemp("user")
-    shutil.copytree(tiny_youtube_vis, folder / "data" / "youtube_vis_2019")
+    root = folder / "data" / "youtube_vis_2019"
+    shutil.copytree(tiny_youtube_vis, root)
+    for split in ("train", "valid"):
+        content = json.loads((root / f"{split}.json").read_text())
+        content["categories"] += [{"id": 100 + i, "name": f"unused {i}"} for i in range(38)]
+        (root / f"{split}.json").write_text(json.dumps(content))
     return folder
 
 
