@@ -16,7 +16,14 @@ import pytest
 import yaml
 from environment import ROOT, Environment
 
-PRETRAINED = "model.backbone.init_cfg=None"
+FULL_SIZE = (
+    "load_from=None",
+    "model.init_cfg=None",
+    "model.backbone.init_cfg=None",
+    "train_dataloader.dataset.pipeline.0.transforms.2.scale=(160,96)",
+    "val_dataloader.dataset.pipeline.0.transforms.1.scale=(160,96)",
+    "test_dataloader.dataset.pipeline.0.transforms.1.scale=(160,96)",
+)
 FEW_VIDEOS = (
     "train_dataloader.dataset.num_videos=2",
     "val_dataloader.dataset.num_videos=1",
@@ -24,7 +31,7 @@ FEW_VIDEOS = (
 )
 CONFIGS = {
     "masktrack_rcnn_demo_movingshapes": FEW_VIDEOS,
-    "mask2former_vis_r50_8xb2-6k_youtubevis2019": (PRETRAINED, "load_from=None"),
+    "mask2former_vis_r50_8xb2-6k_youtubevis2019": FULL_SIZE,
     "inspro_demo_movingshapes": FEW_VIDEOS,
     "propose_reduce_demo_movingshapes": FEW_VIDEOS,
     "iai_demo_movingshapes": FEW_VIDEOS,
@@ -53,6 +60,22 @@ test_dataloader = val_dataloader
 """
 
 
+STAND_IN_FOR_ODL = """\
+import pathlib, sys, zipfile
+
+command, name, _, folder = sys.argv[1:]
+raw = pathlib.Path(folder, name.replace("/", "___"), "raw")
+raw.mkdir(parents=True)
+for archive, file in {
+    "train2017": "train2017/1.jpg",
+    "val2017": "val2017/2.jpg",
+    "annotations_trainval2017": "annotations/instances_train2017.json",
+}.items():
+    with zipfile.ZipFile(raw / f"{archive}.zip", "w") as opened:
+        opened.writestr(file, archive)
+"""
+
+
 def files_below(folder: Path) -> set[Path]:
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path for path in files if "__pycache__" not in path.parts}
@@ -60,9 +83,14 @@ def files_below(folder: Path) -> set[Path]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, tiny_youtube_vis: Path) -> Path:
-    """Working directory of a user: empty but for a tiny YouTube-VIS."""
+    """Working directory of a user: empty but for a tiny YouTube-VIS with its 40 classes."""
     folder = tmp_path_factory.mktemp("user")
-    shutil.copytree(tiny_youtube_vis, folder / "data" / "youtube_vis_2019")
+    root = folder / "data" / "youtube_vis_2019"
+    shutil.copytree(tiny_youtube_vis, root)
+    for split in ("train", "valid"):
+        content = json.loads((root / f"{split}.json").read_text())
+        content["categories"] += [{"id": 100 + i, "name": f"unused {i}"} for i in range(38)]
+        (root / f"{split}.json").write_text(json.dumps(content))
     return folder
 
 
@@ -134,22 +162,11 @@ def test_search(second_environment: Environment, folder: Path) -> None:
     assert "Instance As Identity" in shown
 
 
-def test_download_of_a_data_set(
-    second_environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_download_of_a_data_set(second_environment: Environment, tmp_path: Path) -> None:
     # Stands in for the download itself, which needs an account.
     odl = second_environment.folder / "bin" / "odl"
     kept = odl.read_text()
-    odl.write_text(
-        f"#!{second_environment.folder}/bin/python\n"
-        "import pathlib, sys, zipfile\n"
-        "raw = pathlib.Path(sys.argv[4], sys.argv[2].replace('/', '___'), 'raw')\n"
-        "raw.mkdir(parents=True)\n"
-        "for name in ('train2017', 'val2017', 'annotations_trainval2017'):\n"
-        "    with zipfile.ZipFile(raw / f'{name}.zip', 'w') as archive:\n"
-        "        inner = 'annotations/instances_train2017.json' if '_' in name else f'{name}/1.jpg'\n"
-        "        archive.writestr(inner, name)\n"
-    )
+    odl.write_text(f"#!{second_environment.folder}/bin/python\n{STAND_IN_FOR_ODL}")
     try:
         words = ["download", "visbench", "--dataset", "coco2017"]
         second_environment.run("mim", *words, folder=tmp_path)
