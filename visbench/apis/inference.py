@@ -16,8 +16,7 @@ from visbench.datasets import EndOfVideo, FrameError, FrameSource, per_frame_tra
 from visbench.engine import load_checkpoint_file, load_config, load_weights, select_device
 from visbench.models import VISModel
 from visbench.registry import MODELS, register_all_modules
-from visbench.structures import Frame, FrameInstances, VideoTracks
-from visbench.visualization import instances_at
+from visbench.structures import Frame, FrameInstances, VideoTracks, instances_at
 
 StreamedFrame = tuple[int, Image, FrameInstances]
 """One frame of a stream: its position, the original image (BGR) and what is on it."""

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from PIL import UnidentifiedImageError
 
 from visbench.engine.errors import UserError
 from visbench.structures import VideoInfo
+from visbench.structures.id_masks import natural_key
 
 Image = npt.NDArray[np.uint8]
 
@@ -132,7 +132,7 @@ class FolderSource(ImageSource):
         path = Path(folder)
         self.paths = sorted(
             (item for item in path.iterdir() if item.suffix.lower() in IMAGE_SUFFIXES),
-            key=_natural_key,
+            key=natural_key,
         )
         if not self.paths:
             found = sorted(item.name for item in path.iterdir())[:5]
@@ -310,11 +310,6 @@ def read_image(path: Path) -> Image:
     except FrameError as error:
         raise InputError(str(error)) from error
     return image
-
-
-def _natural_key(path: Path) -> tuple[tuple[int, int | str], ...]:
-    parts = re.split(r"(\d+)", path.name.lower())
-    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts)
 
 
 def _image_size(path: Path) -> tuple[int, int]:

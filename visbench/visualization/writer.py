@@ -10,12 +10,11 @@ from types import TracebackType
 import cv2
 import numpy as np
 
-from visbench.structures import FrameInstances, VideoTracks
+from visbench.structures import FrameInstances, VideoTracks, instances_at
 from visbench.visualization.overlay import (
     Image,
     display_scale,
     draw_instances,
-    instances_at,
     side_by_side,
 )
 
