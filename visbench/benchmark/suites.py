@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from visbench.engine.errors import UserError
+from visbench.engine.model_index import config_folder
 
 SUITES: dict[str, tuple[str, ...]] = {
     "demo": (
@@ -26,21 +27,6 @@ SUITES: dict[str, tuple[str, ...]] = {
 ``demo`` trains every method for about 4 minutes on two cores, ``quick`` for 15 to 20. IDOL's demo
 joins when its training is tuned.
 """
-
-
-def config_folder() -> Path:
-    """Return the folder of configs: that of the source tree, else the installed package's.
-
-    Raises:
-        UserError: If there is none.
-    """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package.parent / "configs", package / ".mim" / "configs"):
-        if folder.is_dir():
-            return folder
-    raise UserError(
-        f"no configs beside {package}; clone the repository or install the wheel of visbench"
-    )
 
 
 def suite_configs(name: str) -> list[Path]:

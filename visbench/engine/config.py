@@ -17,6 +17,7 @@ from mmengine.registry import Registry
 
 from visbench import registry
 from visbench.engine.errors import ConfigError
+from visbench.engine.model_index import find_config
 
 WORK_DIRS = "work_dirs"
 
@@ -43,7 +44,8 @@ def load_config(
     """Read a config file.
 
     Args:
-        path: The file.
+        path: The file, or the name of a config or model of the library; see
+            :func:`~visbench.engine.model_index.find_config`.
         options: Dotted fields to overwrite, as of ``--cfg-options``.
         work_dir: Work folder; else the config's, else ``work_dirs/<file name without ending>``.
 
@@ -53,8 +55,7 @@ def load_config(
     Raises:
         ConfigError: If the file is missing or broken, or an option does not fit.
     """
-    if not Path(path).is_file():
-        raise ConfigError(f"config {path} does not exist; check the path")
+    path = find_config(path)
     try:
         if Path(path).suffix == ".py":
             # MMEngine copies the file before it reads it, and names the copy in its errors.

@@ -38,8 +38,12 @@ class IdMaskWriter:
     frame, so that an interrupted run can be read.
 
     Args:
-        folder: Folder of the images; made if it is missing.
+        folder: Folder of the images; made if it is missing. Images of an earlier run (there is an
+            ``ids.json``) are removed.
         size: ``(height, width)`` of the frames.
+
+    Raises:
+        ValueError: If the folder holds images of another kind.
 
     Examples:
         >>> writer = IdMaskWriter("masks", (2, 3))
@@ -56,6 +60,14 @@ class IdMaskWriter:
         self.size = size
         self._values: dict[int, int] = {}
         self._legend: dict[str, dict[str, int]] = {}
+        stale = list(self.folder.glob("*.png"))
+        if stale and not (self.folder / LEGEND).is_file():
+            raise ValueError(
+                f"{self.folder} holds {stale[0].name}, which is not of an earlier run; give a "
+                "folder of its own"
+            )
+        for path in stale:
+            path.unlink()
 
     def write(self, name: str, instances: FrameInstances) -> Labels:
         """Write the masks of a frame; the best score wins where they overlap.
