@@ -19,7 +19,7 @@ from api_methods import write_checkpoint, write_config, write_folder, write_vide
 import visbench.apis
 import visbench.structures
 import visbench.visualization
-from visbench.engine import model_index
+from visbench.engine import config_files
 from visbench.structures import FrameInstances, encode_masks
 
 PACKAGES = (visbench.apis, visbench.structures, visbench.visualization)
@@ -29,7 +29,7 @@ def _modules() -> Iterator[ModuleType]:
     for package in PACKAGES:
         for item in pkgutil.iter_modules(package.__path__):
             yield importlib.import_module(f"{package.__name__}.{item.name}")
-    yield model_index
+    yield config_files
 
 
 def _examples() -> list[Any]:

@@ -100,8 +100,12 @@ _ENGINE = tuple(
 )
 
 
+_PLUGINS = "visbench.plugins.loaded"
+
+
 def _child(name: str, parent: Registry, *locations: str) -> Registry:
-    registry = Registry(name, parent=parent, scope="visbench", locations=list(locations))
+    places = [*locations, _PLUGINS]
+    registry = Registry(name, parent=parent, scope="visbench", locations=places)
     # MMEngine looks up "visbench.X" only among the root's own children; without this line the
     # name would be known under default scopes visbench and mmdet alone.
     registry.root.children["visbench"] = registry
@@ -155,8 +159,19 @@ from visbench.engine.checkpoint import install_safe_loading  # noqa: E402
 install_safe_loading()
 
 
+def registries() -> list[Registry]:
+    """Return visbench's registries, one of each kind."""
+    return [value for value in globals().values() if isinstance(value, Registry)]
+
+
+def register_own_modules() -> None:
+    """Import all parts of visbench, but no plugin."""
+    for location in (*_PARTS, *_ENGINE):
+        import_module(location)
+
+
 def register_all_modules(init_default_scope: bool = True) -> None:
-    """Import all parts of visbench, so that they are registered.
+    """Import all parts of visbench and all plugins, so that they are registered.
 
     Registries import their parts on first use anyway; this is for code that looks into them.
 
@@ -164,8 +179,8 @@ def register_all_modules(init_default_scope: bool = True) -> None:
         init_default_scope: Whether ``visbench`` becomes the scope in which names without a scope
             are looked up.
     """
-    for location in (*_PARTS, *_ENGINE):
-        import_module(location)
+    register_own_modules()
+    import_module(_PLUGINS)
     if init_default_scope:
         current = DefaultScope.get_current_instance()
         if current is None or current.scope_name != "visbench":

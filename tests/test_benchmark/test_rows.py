@@ -7,7 +7,8 @@ import pytest
 
 from visbench.benchmark import Row, RowStore, config_hash
 from visbench.benchmark.rows import points
-from visbench.benchmark.suites import SUITES, config_folder, suite_configs
+from visbench.benchmark.suites import SUITES, suite_configs
+from visbench.engine.config_files import config_folder
 from visbench.engine.errors import UserError
 
 ROW = Row("InsPro", "configs/inspro/a_b.py", "movingshapes-v1-easy-val", 3, config_hash="12345678")

@@ -6,21 +6,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable
-
-import pytest
 
 import visbench.models
 from visbench.models import VISModel
 from visbench.registry import MODELS
-from visbench.testing.conformance import CHECKS, ConformanceCase
+from visbench.testing import conformance_tests
 from visbench.testing.conformance.cases import CASES
 
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_conformance(check: Callable[[ConformanceCase], None], case: ConformanceCase) -> None:
-    check(case)
+test_conformance = conformance_tests(*CASES)
 
 
 def test_every_registered_method_has_a_case() -> None:

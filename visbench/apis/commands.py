@@ -16,8 +16,8 @@ from types import FrameType
 from visbench.apis.opening import open_source
 from visbench.apis.progress import say
 from visbench.apis.sources import InputError
+from visbench.engine.config_files import find_config
 from visbench.engine.errors import UserError
-from visbench.engine.model_index import find_config
 from visbench.visualization import OverlayWriter, VideoWriteError
 
 _EXAMPLES = """examples:

@@ -20,7 +20,7 @@ from visbench.apis.progress import frame_progress, say
 from visbench.apis.results import results_records, write_results
 from visbench.apis.sources import Image, ImageSource, InputError
 from visbench.engine import ConfigError, load_config
-from visbench.engine.model_index import find_model, model_entries
+from visbench.engine.config_files import find_model, model_entries
 from visbench.models import VISModel
 from visbench.structures import IdMaskWriter
 from visbench.visualization import OverlayWriter

@@ -21,6 +21,7 @@ from visbench.benchmark.live import LiveProgress
 from visbench.benchmark.processes import Outcome, run_worker
 from visbench.benchmark.rows import FAILED, Row, RowStore
 from visbench.benchmark.tables import csv_text, failures, markdown, terminal_table
+from visbench.engine.config_files import find_config
 from visbench.engine.errors import UserError
 
 WORKER = "visbench.benchmark.worker"
@@ -57,7 +58,7 @@ def compare(
     last finished video. A run that fails gets a row with the reason, the others go on.
 
     Args:
-        configs: Config files.
+        configs: Config files, by path or by the name of one of visbench or a plugin.
         work_dir: Folder of rows, runs and, by default, reports.
         report: Path of the report without ending; ``<work_dir>/report`` by default. ``.md`` and
             ``.csv`` are written.
@@ -99,7 +100,7 @@ def plan(configs: Sequence[str | Path], seeds: Sequence[int]) -> list[Run]:
     Raises:
         UserError: If a config is missing or no Python, or two configs share a file name.
     """
-    paths = [Path(config) for config in configs]
+    paths = [find_config(config) for config in configs]
     stems = [path.stem for path in paths]
     for position, stem in enumerate(stems):
         if stem in stems[:position]:

@@ -7,6 +7,7 @@ import ast
 import hashlib
 from pathlib import Path
 
+from visbench.engine.config_files import SCOPE, find_base
 from visbench.engine.errors import ConfigError
 
 
@@ -43,7 +44,9 @@ def _add(path: Path, digest: hashlib._Hash, seen: set[Path]) -> None:
     # Dumped rather than hashed as text: comments and layout make no other run.
     digest.update(ast.dump(tree).encode())
     for base in _bases(tree):
-        if "::" not in base:
+        if base.startswith(f"{SCOPE}::"):
+            _add(find_base(base), digest, seen)
+        elif "::" not in base:
             _add(path.parent / base, digest, seen)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from visbench.engine.config_files import config_folder
 from visbench.engine.errors import UserError
-from visbench.engine.model_index import config_folder
 
 SUITES: dict[str, tuple[str, ...]] = {
     "demo": (

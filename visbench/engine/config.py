@@ -16,8 +16,9 @@ from mmengine.device import get_device
 from mmengine.registry import Registry
 
 from visbench import registry
+from visbench.engine.config_files import SCOPE, find_base, find_config
 from visbench.engine.errors import ConfigError
-from visbench.engine.model_index import find_config
+from visbench.plugins import Status, load_plugins
 
 WORK_DIRS = "work_dirs"
 
@@ -36,6 +37,20 @@ class OptionsAction(DictAction):
             )
 
 
+_path_of_base = Config._get_cfg_path
+
+
+def _find_base(name: str, filename: str) -> tuple[str, str | None]:
+    if name.startswith(f"{SCOPE}::"):
+        # Read as if it lay beside the config: the scope of every config is visbench's.
+        return str(find_base(name)), None
+    return _path_of_base(name, filename)
+
+
+# MMEngine resolves "package::config" for a fixed list of packages of OpenMMLab.
+Config._get_cfg_path = staticmethod(_find_base)
+
+
 def load_config(
     path: str | os.PathLike[str],
     options: Mapping[str, Any] | None = None,
@@ -44,8 +59,8 @@ def load_config(
     """Read a config file.
 
     Args:
-        path: The file, or the name of a config or model of the library; see
-            :func:`~visbench.engine.model_index.find_config`.
+        path: The file, or the name of one of visbench or a plugin, see
+            :func:`~visbench.engine.config_files.find_config`.
         options: Dotted fields to overwrite, as of ``--cfg-options``.
         work_dir: Work folder; else the config's, else ``work_dirs/<file name without ending>``.
 
@@ -94,14 +109,17 @@ def unknown_name(name: str, config: Config) -> str:
     close = difflib.get_close_matches(name.rpartition(".")[2], known, n=1)
     hint = f"did you mean {close[0]!r}? If not: a" if close else "a"
     fields = ", ".join(_fields_with(name, config.to_dict())) or "a field 'type'"
+    failed = [plugin for plugin in load_plugins() if plugin.status is Status.FAILED]
+    missing = "".join(f"; {plugin.problem()}" for plugin in failed)
     return (
         f"{fields} is {name!r}, which is registered nowhere; {hint} part of a package of your own "
-        "needs custom_imports = dict(imports=['your.module'])"
+        "needs custom_imports = dict(imports=['your.module']), or an entry point in "
+        f"visbench.plugins{missing}"
     )
 
 
 def _registries() -> list[Registry]:
-    own = [value for value in vars(registry).values() if isinstance(value, Registry)]
+    own = registry.registries()
     return own + [kind.parent for kind in own if kind.parent is not None]
 
 

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configs that come with the library, found by file name, model name or alias."""
+"""The models that come with the library and its plugins: names, aliases, configs, weights."""
 
 from __future__ import annotations
 
-import difflib
-import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from visbench.engine.errors import ConfigError, UserError
+from visbench.engine.errors import ConfigError
 
 # Loads plain values only; libyaml, where it is built in, is ten times as fast.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -23,18 +22,21 @@ _SCHEDULE = re.compile(r"_\d+xb\d+-[^_]+(?=_)")
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """One model of a ``metafile.yml``.
+    """A config that can be trained or tested, and what it may be called.
 
     Args:
-        name: Its name, which is the config's file name without ending.
+        name: File name of the config without ending.
         config: The config file.
-        aliases: Other names: those the metafile lists under ``Alias``, and the name without its
-            schedule (``idol_r50_youtubevis2019`` for ``idol_r50_8xb4-12k_youtubevis2019``).
-        weights: Where its trained weights are; None if there are none.
+        package: Package that brings it, ``visbench`` or a plugin's.
+        aliases: Other names: those that a ``metafile.yml`` lists under ``Alias``, and the name
+            without its schedule (``idol_r50_youtubevis2019`` for
+            ``idol_r50_8xb4-12k_youtubevis2019``).
+        weights: Where trained weights are, as the metafile says; None if there are none.
     """
 
     name: str
     config: Path
+    package: str
     aliases: tuple[str, ...] = ()
     weights: str | None = None
 
@@ -44,120 +46,44 @@ class ModelEntry:
         return (self.name, *self.aliases)
 
 
-def config_folder() -> Path:
-    """Return the folder of configs: that of the source tree, else the installed package's.
+def model_entry(config: Path, package: str, listed: Mapping[str, Any]) -> ModelEntry:
+    """Return the entry of a config.
 
-    Raises:
-        UserError: If there is none.
+    Args:
+        config: The file.
+        package: Package that brings it.
+        listed: What its metafile says of it; empty if it is in none.
     """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package.parent / "configs", package / ".mim" / "configs"):
-        if folder.is_dir():
-            return folder
-    raise UserError(
-        f"no configs beside {package}; clone the repository or install the wheel of visbench"
+    name = config.stem
+    aliases = [*_words(listed.get("Alias")), _SCHEDULE.sub("", name)]
+    others = tuple(alias for alias in dict.fromkeys(aliases) if alias != name)
+    return ModelEntry(
+        name, config, package, others, next(iter(_words(listed.get("Weights"))), None)
     )
 
 
-def model_entries() -> list[ModelEntry]:
-    """Return the models of all metafiles of the library, by method and name.
+def read_metafiles(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """Return what the metafiles of a folder of configs say, by model name.
+
+    Args:
+        folder: Folder of configs, with ``METHOD/metafile.yml`` below it.
 
     Raises:
         ConfigError: If a metafile cannot be read.
     """
-    folder = config_folder()
-    entries = []
+    models: dict[str, Mapping[str, Any]] = {}
     for metafile in sorted(folder.glob("*/metafile.yml")):
         try:
-            models = yaml.load(metafile.read_bytes(), _LOADER)["Models"]
-            entries += [_entry(model, folder.parent) for model in models]
+            content = yaml.load(metafile.read_bytes(), _LOADER)
+            models.update((str(model["Name"]), model) for model in content["Models"])
         except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
             raise ConfigError(
                 f"{metafile} cannot be read ({type(error).__name__}: {error}); it needs a list "
-                "'Models' with 'Name' and 'Config'"
+                "'Models' of entries with a 'Name'"
             ) from error
-    return entries
+    return models
 
 
-def _entry(model: dict[str, Any], root: Path) -> ModelEntry:
-    name = str(model["Name"])
-    listed = model.get("Alias") or ()
-    aliases = [listed] if isinstance(listed, str) else [str(alias) for alias in listed]
-    short = _SCHEDULE.sub("", name)
-    if short != name:
-        aliases.append(short)
-    weights = model.get("Weights")
-    if isinstance(weights, list):
-        weights = weights[0] if weights else None
-    return ModelEntry(name, root / model["Config"], tuple(dict.fromkeys(aliases)), weights)
-
-
-def find_model(name: str) -> ModelEntry | None:
-    """Return the model of the library that has a name or alias; None if there is none.
-
-    Args:
-        name: Model name or alias, in any case, also as file name (``NAME.py``).
-
-    Raises:
-        ConfigError: If several models share the alias; the message lists them.
-
-    Examples:
-        >>> find_model("IDOL_R50_youtubevis2019").name
-        'idol_r50_8xb4-12k_youtubevis2019'
-    """
-    wanted = name.lower().removesuffix(".py")
-    entries = model_entries()
-    exact = [entry for entry in entries if entry.name.lower() == wanted]
-    found = exact or [e for e in entries if wanted in (alias.lower() for alias in e.aliases)]
-    if len(found) > 1:
-        raise ConfigError(
-            f"{name!r} may be {' or '.join(entry.name for entry in found)}; use one of these names"
-        )
-    return found[0] if found else None
-
-
-def find_config(name: str | os.PathLike[str]) -> Path:
-    """Return a config file by path, by the file name of one of the library's, or by model name.
-
-    File names are looked for in all folders of the library's configs, as ``mim`` does.
-
-    Args:
-        name: Path, file name (``NAME.py``), model name or alias.
-
-    Raises:
-        ConfigError: If there is no such file and no such model; the message has the nearest names.
-
-    Examples:
-        >>> find_config("idol_r50_youtubevis2019").name
-        'idol_r50_8xb4-12k_youtubevis2019.py'
-        >>> find_config("idol_r50_youtubevis")
-        Traceback (most recent call last):
-        ...
-        visbench.engine.errors.ConfigError: config idol_r50_youtubevis does not exist...
-    """
-    path = Path(name).expanduser()
-    if path.is_file():
-        return path
-    text = os.fspath(name)
-    if path.name != text:
-        raise ConfigError(f"config {text} does not exist; check the path")
-    entry = find_model(text)
-    if entry is not None:
-        return entry.config
-    files = [item for item in config_folder().rglob("*.py") if item.name == text]
-    if len(files) > 1:
-        raise ConfigError(f"config {text} is there twice, {files[0]} and {files[1]}; give a path")
-    if files:
-        return files[0]
-    raise ConfigError(
-        f"config {text} does not exist: it is neither a file nor a config or model of the "
-        f"library; {_nearest(text)}"
-    )
-
-
-def _nearest(name: str) -> str:
-    names = {alias.lower(): alias for entry in model_entries() for alias in entry.names}
-    close = difflib.get_close_matches(name.lower().removesuffix(".py"), names, n=3, cutoff=0.5)
-    if not close:
-        return "VISInferencer.list_models() lists them all"
-    return f"the nearest names are {', '.join(names[match] for match in close)}"
+def _words(value: Any) -> list[str]:
+    """Return what MMEngine allows to be a word or a list of words as a list."""
+    return [value] if isinstance(value, str) else [str(word) for word in value or ()]

@@ -4,22 +4,23 @@
 Examples:
     A plugin's test file::
 
-        import pytest
-        from visbench.testing.conformance import CHECKS, ConformanceCase
+        from visbench.testing import ConformanceCase, conformance_tests
 
-        CASE = ConformanceCase("my_method", model=dict(type="MyMethod", ...), silence=find_nothing)
-
-        @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-        def test_conformance(check):
-            check(CASE)
+        CASE = ConformanceCase("my method", model=dict(type="MyMethod", ...), silence=find_nothing)
+        test_conformance = conformance_tests(CASE)
 """
 
 from visbench.testing.conformance.case import ConformanceCase
 from visbench.testing.conformance.online_checks import ONLINE_CHECKS
 from visbench.testing.conformance.result_checks import RESULT_CHECKS
+from visbench.testing.conformance.suite import CHECKS, conformance_tests
 from visbench.testing.conformance.training_checks import TRAINING_CHECKS
 
-CHECKS = (*TRAINING_CHECKS, *RESULT_CHECKS, *ONLINE_CHECKS)
-"""All checks; those for online methods return at once for an offline one."""
-
-__all__ = ["CHECKS", "ONLINE_CHECKS", "RESULT_CHECKS", "TRAINING_CHECKS", "ConformanceCase"]
+__all__ = [
+    "CHECKS",
+    "ONLINE_CHECKS",
+    "RESULT_CHECKS",
+    "TRAINING_CHECKS",
+    "ConformanceCase",
+    "conformance_tests",
+]

@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from visbench.engine.model_index import config_folder
+from visbench.engine.config_files import config_folder
 from visbench.models import VISModel
 from visbench.models.conversion import SourceWeights
 from visbench.models.propose_reduce.checkpoint import from_released

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from plugin_site import EXAMPLES, ROOT, install, install_example, run_python
+
+from visbench import registry
+from visbench.apis import listing
+from visbench.engine import ConfigError, load_config
+from visbench.engine import config as config_module
+from visbench.plugins import Plugin, PluginWarning, Status, find_plugins
+from visbench.plugins.loading import load_all
+
+WORKING = """
+from visbench.registry import DATASETS, METRICS, MODELS
+from visbench.datasets import VISDataset
+from visbench.engine import VISMetric
+from visbench.models import IDOL
+
+@MODELS.register_module()
+class PluginMethod(IDOL):
+    'A method.'
+
+@DATASETS.register_module()
+class PluginDataset(VISDataset):
+    pass
+
+@METRICS.register_module()
+class PluginMetric(VISMetric):
+    pass
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on the path; what is imported from it and registered goes afterwards."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    kinds = [kind for own in registry.registries() for kind in (own, own.parent, own.root)]
+    registry.register_own_modules()
+    before = [(kind, dict(kind.module_dict)) for kind in kinds]
+    modules = set(sys.modules)
+    yield folder
+    for kind, entries in before:
+        kind.module_dict.clear()
+        kind.module_dict.update(entries)
+    for name in set(sys.modules) - modules:
+        if name.startswith(("plugin_", "visbench_template")):
+            del sys.modules[name]
+
+
+Loader = Callable[[], dict[str, Plugin]]
+
+
+@pytest.fixture
+def load(site: Path) -> Loader:
+    """Loads the plugins of ``site``, by package."""
+
+    def load_site() -> dict[str, Plugin]:
+        found = tuple(plugin for plugin in find_plugins() if plugin.version == "1.2")
+        return {plugin.package: plugin for plugin in load_all(found, registry.registries())}
+
+    return load_site
+
+
+def test_methods_datasets_and_metrics_are_there_by_name(site: Path, load: Loader) -> None:
+    install(site, "plugin-good", "good = plugin_good", {"plugin_good/__init__.py": WORKING})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PluginWarning)
+        plugin = load()["plugin-good"]
+    assert plugin.status is Status.LOADED
+    names = {(kind, name) for kind, name in plugin.registered}
+    assert names == {
+        ("model", "PluginMethod"),
+        ("dataset", "PluginDataset"),
+        ("metric", "PluginMetric"),
+    }
+    assert registry.MODELS.get("PluginMethod").__module__ == "plugin_good"
+    assert registry.DATASETS.get("visbench.PluginDataset").__module__ == "plugin_good"
+    assert registry.METRICS.get("PluginMetric").__module__ == "plugin_good"
+
+
+def test_a_plugin_that_was_imported_before_is_loaded_all_the_same(site: Path, load: Loader) -> None:
+    install(site, "plugin-good", "good = plugin_good", {"plugin_good/__init__.py": WORKING})
+    importlib.import_module("plugin_good")
+    plugin = load()["plugin-good"]
+    assert plugin.status is Status.LOADED
+    assert len(plugin.registered) == 3
+
+
+def test_a_function_of_an_entry_point_is_called(site: Path, load: Loader) -> None:
+    text = (
+        "from visbench.registry import MODELS\n"
+        "def register():\n"
+        "    @MODELS.register_module()\n"
+        "    class PluginLate: pass\n"
+    )
+    install(site, "plugin-late", "late = plugin_late:register", {"plugin_late.py": text})
+    assert [name for _, name in load()["plugin-late"].registered] == ["PluginLate"]
+
+
+@pytest.mark.parametrize(
+    ("target", "text", "error", "remedy"),
+    [
+        ("plugin_bad", "import no_such_part", "No module named 'no_such_part'", "no_such_part"),
+        ("plugin_bad", "from visbench.models import Old", "ImportError: .*'Old'", "--upgrade"),
+        ("plugin_bad", "1 / 0", r"ZeroDivisionError: .*plugin_bad\.py, line 4", "TRACEBACK"),
+        ("plugin_bad", "raise SystemExit('out of licences')", "out of licences", "uninstall"),
+        ("plugin_bad.sub", "", "", "reinstall it"),
+        ("plugin_gone", "", "there is no module plugin_gone", "reinstall it .*pyproject.toml"),
+        ("plugin_bad:start", "", "module plugin_bad has no 'start'", "reinstall it .*pyproject"),
+        (
+            "plugin_bad",
+            "MODELS.register_module(name='IDOL', module=type('Mine', (), {}))",
+            "registers 'IDOL' as model, a name that visbench.models.idol.detector has already",
+            "register another name",
+        ),
+        (
+            "plugin_bad",
+            "MODELS.register_module(name='IDOL', module=type('Mine', (), {}), force=True)",
+            r"registers 'IDOL' as model, a name that visbench.models.idol.detector.IDOL has",
+            "register another name",
+        ),
+        (
+            "plugin_bad",
+            "MODELS.register_module(name='ResNet', module=type('Mine', (), {}))",
+            "registers 'ResNet' as model, a name that mmdet.models.backbones.resnet.ResNet has",
+            "register another name",
+        ),
+    ],
+)
+def test_a_failing_plugin_is_named_and_leaves_nothing(
+    site: Path, load: Loader, target: str, text: str, error: str, remedy: str
+) -> None:
+    start = (
+        "from visbench.registry import MODELS\n@MODELS.register_module()\nclass PluginHalf: pass\n"
+    )
+    install(site, "plugin-bad", f"bad = {target}", {"plugin_bad.py": start + text + "\n"})
+    idol = registry.MODELS.get("IDOL")
+    resnet = registry.MODELS.get("ResNet")
+    who = rf"plugin bad of plugin-bad 1\.2 \(entry point bad = '{target}' in visbench\.plugins\)"
+    with pytest.warns(PluginWarning, match=rf"{who} could not be loaded: .*{error}.*; .*{remedy}"):
+        plugin = load()["plugin-bad"]
+    assert plugin.status is Status.FAILED
+    assert plugin.registered == ()
+    assert "PluginHalf" not in registry.MODELS.module_dict
+    assert registry.MODELS.get("IDOL") is idol
+    assert registry.MODELS.get("ResNet") is resnet
+
+
+def test_one_broken_plugin_does_not_break_the_others(site: Path, load: Loader) -> None:
+    install(site, "plugin-aaa", "first = plugin_aaa", {"plugin_aaa.py": "import no_such_part"})
+    install(site, "plugin-good", "good = plugin_good", {"plugin_good.py": WORKING})
+    install(site, "plugin-zzz", "last = plugin_zzz", {"plugin_zzz.py": "1 / 0"})
+    with pytest.warns(PluginWarning) as caught:
+        plugins = load()
+    assert [plugin.status.value for plugin in plugins.values()] == ["failed", "loaded", "failed"]
+    assert len([item for item in caught if item.category is PluginWarning]) == 2
+    assert registry.MODELS.get("PluginMethod").__module__ == "plugin_good"
+
+
+def test_of_two_plugins_with_one_name_the_second_fails(site: Path, load: Loader) -> None:
+    install(site, "plugin-one", "one = plugin_one", {"plugin_one.py": WORKING})
+    install(site, "plugin-two", "two = plugin_two", {"plugin_two.py": WORKING})
+    with pytest.warns(PluginWarning, match=r"plugin-two 1\.2 .* a name that plugin_one has"):
+        plugins = load()
+    assert plugins["plugin-one"].status is Status.LOADED
+    assert registry.DATASETS.get("PluginDataset").__module__ == "plugin_one"
+
+
+def test_plugins_can_be_switched_off(
+    site: Path, load: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"plugin_off/__init__.py": "1 / 0", "plugin_off/configs/plugin_config.py": "a = 1"}
+    install(site, "plugin-off", "off = plugin_off", files)
+    assert load_config("plugin_config").a == 1
+    monkeypatch.setenv("VISBENCH_PLUGINS", "0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PluginWarning)
+        assert load()["plugin-off"].status is Status.OFF
+    with pytest.raises(ConfigError, match="plugin_config does not exist"):
+        load_config("plugin_config")
+
+
+def test_looking_for_plugins_imports_none(site: Path) -> None:
+    files = {"plugin_lazy/__init__.py": "1 / 0", "plugin_lazy/configs/plugin_config.py": "a = 1"}
+    install(site, "plugin-lazy", "lazy = plugin_lazy", files)
+    assert load_config("plugin_config.py").a == 1
+    assert "plugin_lazy" not in sys.modules
+
+
+def test_the_error_of_an_unknown_name_tells_which_plugin_failed(
+    site: Path, load: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(site, "plugin-bad", "bad = plugin_bad", {"plugin_bad.py": "import no_such_part"})
+    with pytest.warns(PluginWarning):
+        plugins = load()
+    monkeypatch.setattr(config_module, "load_plugins", lambda: tuple(plugins.values()))
+    config = load_config(ROOT / "configs" / "idol" / "idol_demo_movingshapes.py")
+    config.model.type = "BadMethod"
+    message = config_module.unknown_name("BadMethod", config)
+    assert "model.type is 'BadMethod'" in message
+    assert "plugin bad of plugin-bad 1.2" in message
+    assert "no_such_part" in message
+
+
+def test_lists_say_where_things_come_from(
+    site: Path, load: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(site, "plugin-good", "good = plugin_good", {"plugin_good/__init__.py": WORKING})
+    install(site, "plugin-bad", "bad = plugin_bad", {"plugin_bad.py": "import no_such_part"})
+    with pytest.warns(PluginWarning):
+        plugins = load()
+    monkeypatch.setattr(listing, "load_plugins", lambda: tuple(plugins.values()))
+    methods = {row[0]: row[1:] for row in listing.list_methods().rows}
+    assert methods["PluginMethod"] == ("online", "plugin-good 1.2", "A method.")
+    assert methods["SeqMaskRCNN"][:2] == ("offline", f"visbench {listing.__version__}")
+    datasets = {row[0]: row[1] for row in listing.list_datasets().rows}
+    assert datasets["PluginDataset"] == "plugin-good 1.2"
+    assert datasets["OVIS"].startswith("visbench ")
+    assert "PluginMetric" in {row[0] for row in listing.list_metrics().rows}
+    found = listing.list_plugins()
+    assert [row[3] for row in found.rows] == ["failed", "loaded"]
+    assert sorted(found.rows[1][4].split(", ")) == [
+        "PluginDataset (dataset)",
+        "PluginMethod (model)",
+        "PluginMetric (metric)",
+    ]
+    assert found.problems == (plugins["plugin-bad"].problem(),)
+
+
+TINY = """
+_base_ = ["./template_movingshapes.py"]
+_data = dict(data_root={root!r}, num_videos=1)
+train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=_data)
+val_dataloader = dict(dataset=_data)
+test_dataloader = val_dataloader
+train_cfg = dict(max_iters=2, val_interval=2)
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template with a tiny config of its own, and a plugin that fails."""
+    site = tmp_path_factory.mktemp("installed")
+    package = install_example(site, "visbench_template", "template = visbench_template")
+    tiny = TINY.format(root=str(site / "data"))
+    (package / "configs" / "tiny_movingshapes.py").write_text(tiny)
+    install(site, "plugin-bad", "bad = plugin_bad", {"plugin_bad.py": "import no_such_part"})
+    return site
+
+
+def test_train_and_test_by_name(installed: Path, tmp_path: Path) -> None:
+    code = (
+        "from visbench.engine.commands import test, train\n"
+        "train(['tiny_movingshapes', '--work-dir', 'run', '--device', 'cpu'])\n"
+        "test(['tiny_movingshapes.py', 'run/iter_2.pth', '--device', 'cpu', '--out', 'out'])\n"
+    )
+    done = run_python(installed, "-c", code, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "plugin bad of plugin-bad 1.2" in done.stderr
+    assert done.stderr.count("PluginWarning") == 1
+    assert (tmp_path / "out" / "results.json").is_file()
+
+
+def test_benchmark_by_name(installed: Path, tmp_path: Path) -> None:
+    words = ("compare", "tiny_movingshapes", "--work-dir", "runs", "--device", "cpu")
+    done = run_python(installed, str(ROOT / "tools" / "benchmark.py"), *words, folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ClassIsIdentity" in (tmp_path / "runs" / "report.md").read_text()
+
+
+def test_list_tells_which_plugin_failed(installed: Path) -> None:
+    done = run_python(installed, "tools/list.py", "plugins", "configs")
+    assert done.returncode == 1
+    assert "ClassIsIdentity (model)" in done.stdout
+    assert "tiny_movingshapes" in done.stdout
+    assert "plugin bad of plugin-bad 1.2" in done.stdout
+    assert done.stderr == ""
+
+
+def test_examples_pass_their_own_tests(tmp_path: Path) -> None:
+    install_example(tmp_path, "visbench_minvis", "minvis = visbench_minvis")
+    install_example(tmp_path, "visbench_template", "template = visbench_template")
+    tests = [str(EXAMPLES / name / "tests") for name in ("visbench_minvis", "visbench_template")]
+    # Away from the repository's settings and helpers, as on a user's machine.
+    options = ("-q", "-c", str(tmp_path / "pytest.ini"), "-p", "no:cacheprovider")
+    (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
+    done = run_python(tmp_path, "-m", "pytest", *options, *tests, folder=tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_the_template_is_short() -> None:
+    files = [path for path in (EXAMPLES / "visbench_template").rglob("*") if path.is_file()]
+    texts = [path.read_text() for path in files if "__pycache__" not in path.parts]
+    assert sum(len(text.splitlines()) for text in texts) < 150
