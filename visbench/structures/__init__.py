@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every method returns: small value classes that need numpy and pycocotools only.
+"""What every method returns: small value classes, without torch and MMDetection.
 
-With their conversions: tracks to frames and back, to PNG masks, MOT and MOTS text and
-supervision's ``Detections`` and back.
+With their conversions: tracks to frames, to PNG masks, to MOT and MOTS text and to supervision's
+``Detections``, and back.
 """
 
 from visbench.structures.detections import from_supervision, to_supervision
