@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORK_DIR ?= work_dirs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test check lint clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -29,6 +29,9 @@ demo: setup  ## Make MovingShapes, train and test the demo suite, print the comp
 
 test: setup  ## Run the test suite
 	$(BIN)/python -m pytest
+
+check: setup  ## Install the wheel in a second environment and run there what users run
+	$(BIN)/python -m pytest -m check tests/check
 
 lint: setup  ## Ruff, mypy and formatting, as CI checks them
 	$(BIN)/python -m ruff check .

@@ -36,6 +36,36 @@ def test_names_of_configs_are_unique() -> None:
     assert [name for name, count in names.items() if count > 1] == []
 
 
+def test_index_for_mim_imports_every_metafile() -> None:
+    imported = yaml.safe_load((ROOT / "model-index.yml").read_text())["Import"]
+    metafiles = [folder / "metafile.yml" for folder in METHODS]
+    assert imported == [path.relative_to(ROOT).as_posix() for path in metafiles]
+
+
+def test_index_of_data_sets_names_scripts_that_exist() -> None:
+    for entry in yaml.safe_load((ROOT / "dataset-index.yml").read_text()).values():
+        assert set(entry) == {"dataset", "download_root", "data_root", "script"}
+        assert (ROOT / entry["script"]).is_file()
+
+
+def no_lists_are_empty(value: Any) -> bool:
+    """Whether mim can show it: it takes the first entry of every list."""
+    if isinstance(value, dict):
+        return all(map(no_lists_are_empty, value.values()))
+    return bool(value) if isinstance(value, list) else True
+
+
+@per_method
+def test_metafile_shows_well_in_mim(folder: Path) -> None:
+    metafile = yaml.safe_load((folder / "metafile.yml").read_text())
+    assert no_lists_are_empty(metafile["Collections"])
+    assert all(isinstance(entry["Paper"], str) for entry in metafile["Collections"])
+    for model in metafile["Models"]:
+        assert no_lists_are_empty(model["Metadata"])
+        # There are none; what is listed must be there to download.
+        assert "Weights" not in model
+
+
 @per_method
 def test_metafile_lists_every_config_once(folder: Path) -> None:
     metafile = yaml.safe_load((folder / "metafile.yml").read_text())
@@ -51,6 +81,10 @@ def test_metafile_lists_every_config_once(folder: Path) -> None:
             assert round(model["Metadata"]["Iterations"] / 1000) == int(thousands[1])
         for result in model.get("Results", []):
             assert set(result) == {"Task", "Dataset", "Metrics", "Source"}
+            # mim shows the data set but not the source.
+            assert result["Source"].startswith("published") == (
+                result["Dataset"].endswith(" (published)")
+            )
 
 
 @per_method

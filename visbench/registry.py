@@ -72,6 +72,7 @@ _import_quietly("mmdet.datasets", "mmdet.evaluation")
 
 # isort: split
 from mmdet import registry as mmdet_registry  # noqa: E402
+from mmengine.config.utils import MODULE2PACKAGE  # noqa: E402
 from mmengine.registry import DefaultScope, Registry  # noqa: E402
 
 _PARTS = (
@@ -111,6 +112,9 @@ def _child(name: str, parent: Registry, *locations: str) -> Registry:
     registry.root.children["visbench"] = registry
     return registry
 
+
+# Lets configs inherit from installed ones: _base_ = "visbench::iai/iai_demo_movingshapes.py".
+MODULE2PACKAGE["visbench"] = "visbench"
 
 _P = mmdet_registry
 RUNNERS = _child("runner", _P.RUNNERS, "visbench.engine.runner")

@@ -41,9 +41,9 @@ def test_a_file_here_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_unknown_names_have_near_ones() -> None:
-    with pytest.raises(ConfigError, match=r"iai_r50_ovis does not exist; did you mean .*ovis"):
+    with pytest.raises(ConfigError, match=r"iai_r50_ovis is neither .*; did you mean .*ovis"):
         find_config("iai_r50_ovis")
-    with pytest.raises(ConfigError, match=r"qqqqqqqq does not exist; check the path; python"):
+    with pytest.raises(ConfigError, match=r"qqqqqqqq is neither .*; check the path"):
         find_config("qqqqqqqq")
     with pytest.raises(ConfigError, match=r"configs/none\.py does not exist; check the path"):
         find_config("configs/none.py")
@@ -80,7 +80,7 @@ def test_metafiles_may_list_aliases_and_weights(
     assert fourth.names == ("unlisted",)
     assert find_config("First") == folder / "a_8xb1-2k_x.py"
     assert find_config("b") == folder / "b.py", "a name comes before an alias"
-    with pytest.raises(ConfigError, match=r"several configs are named shared: .*b\.py .*c\.py"):
+    with pytest.raises(ConfigError, match=r"config shared is the name of .*b\.py .*c\.py"):
         find_config("shared")
 
 

@@ -58,7 +58,7 @@ def compare(
     last finished video. A run that fails gets a row with the reason, the others go on.
 
     Args:
-        configs: Config files, by path or by the name of one of visbench or a plugin.
+        configs: Config files, or names of configs of visbench or a plugin.
         work_dir: Folder of rows, runs and, by default, reports.
         report: Path of the report without ending; ``<work_dir>/report`` by default. ``.md`` and
             ``.csv`` are written.

@@ -39,7 +39,12 @@ def add_compare_command(commands: argparse._SubParsersAction[Any]) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("configs", nargs="*", metavar="CONFIG", help="config files to compare")
+    command.add_argument(
+        "configs",
+        nargs="*",
+        metavar="CONFIG",
+        help="config files to compare, or names of configs of visbench or a plugin",
+    )
     command.add_argument("--suite", choices=sorted(SUITES), help="a list of configs by its name")
     command.add_argument(
         "--work-dir", help="folder of runs and rows; work_dirs/<suite, or 'compare'> by default"

@@ -7,7 +7,7 @@ import ast
 import hashlib
 from pathlib import Path
 
-from visbench.engine.config_files import SCOPE, find_base
+from visbench.engine.config_files import config_folder
 from visbench.engine.errors import ConfigError
 
 
@@ -44,10 +44,9 @@ def _add(path: Path, digest: hashlib._Hash, seen: set[Path]) -> None:
     # Dumped rather than hashed as text: comments and layout make no other run.
     digest.update(ast.dump(tree).encode())
     for base in _bases(tree):
-        if base.startswith(f"{SCOPE}::"):
-            _add(find_base(base), digest, seen)
-        elif "::" not in base:
-            _add(path.parent / base, digest, seen)
+        package, _, inner = base.rpartition("::")
+        if package in ("", "visbench"):
+            _add((config_folder() if package else path.parent) / inner, digest, seen)
 
 
 def _bases(tree: ast.Module) -> list[str]:

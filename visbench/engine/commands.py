@@ -86,7 +86,7 @@ def _words(error: Exception, config: Config) -> str:
 def train_parser() -> argparse.ArgumentParser:
     """Return the arguments of tools/train.py."""
     parser = argparse.ArgumentParser(description="Train a video instance segmentation method")
-    parser.add_argument("config", help="config file")
+    parser.add_argument("config", help="config file, or the name of one of visbench or a plugin")
     _add_common(parser)
     parser.add_argument(
         "--resume",
@@ -109,7 +109,7 @@ def test_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Test a method: metrics, results.json and a submission zip"
     )
-    parser.add_argument("config", help="config file")
+    parser.add_argument("config", help="config file, or the name of one of visbench or a plugin")
     parser.add_argument("checkpoint", help="checkpoint file")
     _add_common(parser)
     parser.add_argument(

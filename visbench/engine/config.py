@@ -8,7 +8,6 @@ import difflib
 import os
 import traceback
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, DictAction
@@ -16,7 +15,7 @@ from mmengine.device import get_device
 from mmengine.registry import Registry
 
 from visbench import registry
-from visbench.engine.config_files import SCOPE, find_base, find_config
+from visbench.engine.config_files import find_config
 from visbench.engine.errors import ConfigError
 from visbench.plugins import Status, load_plugins
 
@@ -37,20 +36,6 @@ class OptionsAction(DictAction):
             )
 
 
-_path_of_base = Config._get_cfg_path
-
-
-def _find_base(name: str, filename: str) -> tuple[str, str | None]:
-    if name.startswith(f"{SCOPE}::"):
-        # Read as if it lay beside the config: the scope of every config is visbench's.
-        return str(find_base(name)), None
-    return _path_of_base(name, filename)
-
-
-# MMEngine resolves "package::config" for a fixed list of packages of OpenMMLab.
-Config._get_cfg_path = staticmethod(_find_base)
-
-
 def load_config(
     path: str | os.PathLike[str],
     options: Mapping[str, Any] | None = None,
@@ -59,8 +44,7 @@ def load_config(
     """Read a config file.
 
     Args:
-        path: The file, or the name of one of visbench or a plugin, see
-            :func:`~visbench.engine.config_files.find_config`.
+        path: The file, or the name of a config of visbench or a plugin.
         options: Dotted fields to overwrite, as of ``--cfg-options``.
         work_dir: Work folder; else the config's, else ``work_dirs/<file name without ending>``.
 
@@ -72,9 +56,9 @@ def load_config(
     """
     path = find_config(path)
     try:
-        if Path(path).suffix == ".py":
+        if path.suffix == ".py":
             # MMEngine copies the file before it reads it, and names the copy in its errors.
-            ast.parse(Path(path).read_text(encoding="utf-8"), str(path))
+            ast.parse(path.read_text(encoding="utf-8"), str(path))
         config = Config.fromfile(str(path), lazy_import=False)
     except Exception as error:
         raise ConfigError(f"config {path} cannot be read: {_where(error)}") from error
@@ -82,7 +66,7 @@ def load_config(
         config.merge_from_dict(dict(options or {}))
     except Exception as error:
         raise ConfigError(f"--cfg-options do not fit config {path}: {error}") from error
-    config.work_dir = work_dir or config.get("work_dir") or os.path.join(WORK_DIRS, Path(path).stem)
+    config.work_dir = work_dir or config.get("work_dir") or os.path.join(WORK_DIRS, path.stem)
     return config
 
 
