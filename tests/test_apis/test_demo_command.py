@@ -94,7 +94,7 @@ def test_a_damaged_frame_keeps_what_came_before(
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({0: "none.py"}, "config none.py does not exist"),
+        ({0: "none.py"}, "config none.py is neither a file nor the name"),
         ({1: "none.pth"}, "checkpoint none.pth does not exist"),
         ({2: "none"}, "input none does not exist"),
         ({2: "98"}, "camera 98 cannot be opened"),

@@ -40,7 +40,7 @@ def test_a_file_in_the_working_directory_wins(
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("iai_demo_movingshape.py", "did you mean iai_demo_movingshapes?"),
+        ("iai_demo_movingshape.py", "did you mean iai_demo_movingshapes"),
         ("qqq", "neither a file nor the name of a config of visbench or a plugin; check the path"),
         ("default_runtime.py", "neither a file nor the name"),
         ("iai/iai_demo_movingshapes.py", "does not exist; check the path"),

@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visbench.structures import decode_mask, encode_masks, rle_area, rle_to_box
+from visbench.structures import RLE, decode_mask, encode_masks, rle_area, rle_to_box
+from visbench.structures.rle import check_mask, run_lengths
 
 sides = st.integers(1, 24)
 masks = hnp.arrays(bool, st.tuples(st.integers(0, 3), sides, sides))
@@ -52,3 +53,29 @@ def test_any_nonzero_value_is_foreground() -> None:
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"shape \(n, H, W\)"):
         encode_masks(np.zeros(shape, dtype=bool))
+
+
+@given(hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12)))
+def test_run_lengths_are_those_of_the_mask(mask: np.ndarray) -> None:
+    (rle,) = encode_masks(mask[None])
+    check_mask(rle)
+    values = np.resize([0, 1], len(run_lengths(rle["counts"])))
+    flat = np.repeat(values, run_lengths(rle["counts"]))
+    np.testing.assert_array_equal(flat, mask.ravel(order="F"))
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ("", "runs of 0 pixels in a mask of 6"),
+        ("05", "runs of 5 pixels"),
+        ("07", "runs of 7 pixels"),
+        ("8O", "runs of"),
+        ("0V", "cut off"),
+        ("0 6", "' ' is no part"),
+        ("0\x80", "is no part"),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(counts: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        check_mask(RLE(size=[2, 3], counts=counts))

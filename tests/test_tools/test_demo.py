@@ -24,4 +24,5 @@ def test_help_teaches_by_examples() -> None:
 def test_a_missing_file_is_one_line_and_status_2(tmp_path: Path) -> None:
     done = _run("none.py", "none.pth", str(tmp_path), "--out", str(tmp_path / "out.mp4"))
     assert done.returncode == 2
-    assert done.stderr == "error: config none.py does not exist; check the path\n"
+    assert done.stderr.startswith("error: config none.py is neither a file nor")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trained models on videos, folders and cameras, from Python.
+"""Trained models on videos, folders, cameras and frames from Python.
 
 Names below are loaded on first use: opening a source needs neither torch nor MMDetection.
 """
@@ -9,16 +9,20 @@ from __future__ import annotations
 from visbench.lazy import lazy_names
 
 _ORIGINS = {
-    "CameraSource": "sources",
-    "FolderSource": "sources",
+    "CameraSource": "capture_sources",
+    "FolderSource": "image_sources",
     "ImageSource": "sources",
     "InputError": "sources",
-    "VideoFileSource": "sources",
+    "IteratorSource": "image_sources",
+    "ListSource": "image_sources",
+    "StreamedFrame": "inference",
+    "VISInferencer": "inferencer",
+    "VideoFileSource": "capture_sources",
     "VideoStream": "inference",
     "dataset_meta": "inference",
     "inference_transforms": "inference",
     "init_model": "inference",
-    "open_source": "sources",
+    "open_source": "opening",
     "results_records": "results",
     "stream": "inference",
     "write_results": "results",

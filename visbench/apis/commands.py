@@ -8,45 +8,29 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-
-from visbench.apis.results import results_records, write_results
-from visbench.apis.sources import ImageSource, InputError, open_source
+from visbench.apis.opening import open_source
+from visbench.apis.progress import say
+from visbench.apis.sources import InputError
+from visbench.engine.config_files import find_config
 from visbench.engine.errors import UserError
-from visbench.visualization import OverlayWriter, VideoWriteError, display_scale, draw_instances
-
-if TYPE_CHECKING:
-    from visbench.apis.inference import VideoStream
+from visbench.visualization import OverlayWriter, VideoWriteError
 
 _EXAMPLES = """examples:
-  # a video file
-  python tools/demo.py CONFIG.py work_dirs/NAME/iter_1000.pth in.mp4 --out out.mp4
-  # a folder of frames, on the CPU, 25 frames per second
-  python tools/demo.py CONFIG.py CHECKPOINT.pth frames/ --out out.mp4 --device cpu --fps 25
+  # a video file; the config by its path, its file name or a model name of the library
+  python tools/demo.py idol_r50_youtubevis2019 CHECKPOINT.pth in.mp4 --out out.mp4
+  # a folder of frames, on the CPU, 25 frames per second, with one PNG of track ids per frame
+  python tools/demo.py CONFIG.py CHECKPOINT.pth frames/ --out out.mp4 --device cpu --fps 25 --masks masks/
   # ten seconds of the first camera; Ctrl-C ends earlier and keeps what was recorded
   python tools/demo.py CONFIG.py CHECKPOINT.pth 0 --out camera.mp4 --max-frames 300
 
 Next to OUT.mp4 the tracks are written to OUT.json, in the form of a YouTube-VIS results.json with
 category_name and track_id added. Exit status: 0 done, 2 an error in the input, 130 interrupted.
-"""
-
-DEFAULT_FPS = 10.0
-"""Frames per second where the input states none (a folder)."""
+"""  # noqa: E501 (a command is one line)
 
 
 def demo_parser() -> argparse.ArgumentParser:
@@ -56,7 +40,7 @@ def demo_parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("config", help="config file of the method")
+    parser.add_argument("config", help="config of the method: a file, or a name of the library")
     parser.add_argument("checkpoint", help="checkpoint trained with that config")
     parser.add_argument("input", help="video file, folder of frames, or number of a camera")
     parser.add_argument("--out", required=True, metavar="OUT.mp4", help="overlay video to write")
@@ -71,11 +55,17 @@ def demo_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--fps",
         type=float,
-        help=f"frames per second of the video; by default the input's, {DEFAULT_FPS:g} for folders",
+        help="frames per second of the video; by default the input's, 10 where it states none",
     )
     parser.add_argument("--max-frames", type=int, metavar="N", help="stop after N frames")
     parser.add_argument(
+        "--masks", metavar="FOLDER", help="also write one PNG per frame whose pixels are track ids"
+    )
+    parser.add_argument(
         "--contact-sheet", metavar="SHEET.png", help="also write frames spread over the video"
+    )
+    parser.add_argument(
+        "--show", action="store_true", help="also show the frames in a window; Q ends the video"
     )
     return parser
 
@@ -92,85 +82,53 @@ def demo(arguments: Sequence[str] | None = None) -> int:
     """
     args = demo_parser().parse_args(arguments)
     try:
-        return _run(args)
+        with _terminate_as_interrupt():
+            _run(args)
     except (UserError, VideoWriteError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("interrupted; what was done is kept", file=sys.stderr)
         return 130
+    return 0
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> None:
     _check_arguments(args)
-    source = open_source(args.input, args.max_frames)
-    try:
-        writer = _writer(args, source)
-        from visbench.apis.inference import init_model, stream
+    with closing(open_source(args.input, args.max_frames)) as source:
+        from visbench.apis.inferencer import VISInferencer
 
-        model = init_model(args.config, args.checkpoint, args.device)
-        console = Console(stderr=True)
-        if not model.online:
-            console.print(
-                f"{type(model).__name__} is an offline method: the whole video is segmented first."
-            )
-        with _progress(source, console) as advance:
-            frames = stream(model, source, on_frame=advance)
-            start = time.monotonic()
-            status = _process(frames, writer, model, args)
-        seconds = max(time.monotonic() - start, 1e-9)
-    finally:
-        source.close()
-    rate = frames.num_frames / seconds
-    console.print(f"{writer.num_frames} frames, {rate:.1f} frames/s: {writer.path}", soft_wrap=True)
-    return status
+        inferencer = VISInferencer(args.config, args.checkpoint, args.device)
+        results = Path(args.out).with_suffix(".json")
+        inferencer(
+            source,
+            video_out=args.out,
+            results_out=results,
+            masks_out=args.masks,
+            contact_sheet=args.contact_sheet,
+            fps=args.fps,
+            pred_score_thr=args.score_thr,
+            show=args.show,
+        )
+    say(f"written: {args.out}, {results}")
 
 
 def _check_arguments(args: argparse.Namespace) -> None:
-    for path, what in ((args.config, "config"), (args.checkpoint, "checkpoint")):
-        if not Path(path).expanduser().is_file():
-            raise InputError(f"{what} {path} does not exist; check the path")
+    """Find what is wrong before PyTorch is loaded, which takes seconds."""
+    find_config(args.config)
+    if not Path(args.checkpoint).expanduser().is_file():
+        raise InputError(f"checkpoint {args.checkpoint} does not exist; check the path")
     if not 0 <= args.score_thr <= 1:
         raise InputError(f"--score-thr is {args.score_thr}; use a number from 0 to 1")
+    try:
+        OverlayWriter(args.out, 1.0 if args.fps is None else args.fps)
+    except ValueError as error:
+        raise InputError(f"--out and --fps: {error}") from error
     folder = Path(args.out).parent
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"--out {args.out}: {folder} is no folder that can be written")
-
-
-def _writer(args: argparse.Namespace, source: ImageSource) -> OverlayWriter:
-    fps = args.fps if args.fps is not None else source.fps or DEFAULT_FPS
-    try:
-        return OverlayWriter(args.out, fps, args.contact_sheet)
-    except ValueError as error:
-        raise InputError(f"--out and --fps: {error}") from error
-
-
-def _process(
-    frames: VideoStream, writer: OverlayWriter, model: Any, args: argparse.Namespace
-) -> int:
-    """Draw all frames; whatever happens, video and results of the frames so far are written."""
-    meta = model.dataset_meta
-    scale = display_scale(frames.source.height, frames.source.width)
-    status = 0
-    try:
-        with _terminate_as_interrupt(), writer:
-            try:
-                for _, image, instances in frames:
-                    drawn = draw_instances(
-                        image, instances, meta["classes"], args.score_thr, scale=scale
-                    )
-                    writer.write(drawn)
-            except KeyboardInterrupt:
-                print("interrupted: closing the files", file=sys.stderr)
-                status = 130
-    finally:
-        result = frames.result()
-        if result is not None:
-            records = results_records(result, meta["classes"], meta["category_ids"])
-            write_results(Path(args.out).with_suffix(".json"), records)
-    return status
 
 
 @contextmanager
@@ -188,20 +146,3 @@ def _terminate_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-@contextmanager
-def _progress(source: ImageSource, console: Console) -> Iterator[Any]:
-    columns = (
-        *(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
-        *(TextColumn("{task.fields[rate]:.1f} frames/s"), TimeRemainingColumn()),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(source.name, total=source.expected_length, rate=0.0)
-        start = time.monotonic()
-
-        def advance(done: int) -> None:
-            rate = done / max(time.monotonic() - start, 1e-9)
-            bar.update(task, completed=done, rate=rate)
-
-        yield advance

@@ -6,21 +6,33 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
+from mmengine.runner import CheckpointLoader
 
 from visbench.apis.sources import Image, ImageSource, InputError
 from visbench.datasets import EndOfVideo, FrameError, FrameSource, per_frame_transforms
 from visbench.engine import load_checkpoint_file, load_config, load_weights, select_device
 from visbench.models import VISModel
 from visbench.registry import MODELS, register_all_modules
-from visbench.structures import Frame, FrameInstances, VideoTracks
-from visbench.visualization import instances_at
+from visbench.structures import Frame, FrameInstances, VideoTracks, instances_at
 
-StreamedFrame = tuple[int, Image, FrameInstances]
-"""One frame of a stream: its position, the original image (BGR) and what is on it."""
+
+class StreamedFrame(NamedTuple):
+    """One frame of a stream.
+
+    Attributes:
+        index: Its position, from 0.
+        image: The original image, ``(H, W, 3)`` uint8, BGR.
+        instances: What is on it, in pixels of the image.
+    """
+
+    # It hides tuple.index, which nobody asks a frame for.
+    index: int  # type: ignore[assignment]
+    image: Image
+    instances: FrameInstances
 
 
 def init_model(
@@ -31,8 +43,8 @@ def init_model(
     """Build a model and load its weights; nothing but weights and names is taken from the file.
 
     Args:
-        config: Config, or its file.
-        checkpoint: Checkpoint of that model.
+        config: Config, its file, or the name of a config or model of the library.
+        checkpoint: Checkpoint of that model, a path or an address.
         device: ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; the best one there is by default.
 
     Returns:
@@ -44,17 +56,22 @@ def init_model(
         CheckpointError: If the checkpoint is missing, damaged, unsafe or of another model.
 
     Examples:
-        >>> model = init_model("config.py", "iter_1000.pth", "cpu")  # doctest: +SKIP
+        >>> model = init_model("config.py", "iter_1000.pth", "cpu")
+        >>> model.dataset_meta["classes"]
+        ['cat', 'dog']
     """
     from visbench.engine.commands import clear_errors
 
     kind = select_device(device)
     if not isinstance(config, Config):
         config = load_config(config)
+    if "://" in str(checkpoint):
+        content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location="cpu")
+    else:
+        content = load_checkpoint_file(checkpoint)
     register_all_modules(init_default_scope=True)
     with clear_errors(f"model of config {config.filename or ''} cannot be built", config):
         model: VISModel = MODELS.build(_without_pretraining(config.model))
-    content = load_checkpoint_file(checkpoint)
     load_weights(model, content, str(checkpoint))
     model.cfg = config
     model.dataset_meta = dataset_meta(content, config)
@@ -71,6 +88,10 @@ def dataset_meta(checkpoint: dict[str, Any], config: Config) -> dict[str, list[A
     Returns:
         ``classes``, names by label, empty if unknown; ``category_ids`` of the labels, 1 to n
         if unknown.
+
+    Examples:
+        >>> dataset_meta({"meta": {"dataset_meta": {"classes": ("cat", "dog")}}}, Config())
+        {'classes': ['cat', 'dog'], 'category_ids': [1, 2]}
     """
     meta = checkpoint.get("meta") or {}
     candidates = [meta.get("dataset_meta") if isinstance(meta, dict) else None]
@@ -88,8 +109,9 @@ class VideoStream:
 
     Online methods process each frame when it is asked for; memory does not grow with the video
     beyond the compressed tracks. Offline methods see the whole video before the first frame comes
-    out; afterwards the source is read again. A source that cannot be read twice (a camera) is kept
-    in memory then and needs a limit.
+    out; afterwards the source is read again. The frames of a source that cannot be read twice (a
+    generator, a camera) are kept in memory then; a camera needs a limit. The source is closed at
+    the end of the iteration.
 
     Args:
         model: A model of :func:`init_model`, or any with ``cfg`` if ``transforms`` is None.
@@ -100,6 +122,12 @@ class VideoStream:
 
     Raises:
         InputError: If an offline method is given a source without end.
+
+    Examples:
+        >>> model = init_model("config.py", "iter_1000.pth", "cpu")
+        >>> frames = VideoStream(model, open_source("video.mp4"))
+        >>> len(list(frames)), frames.result().video.length
+        (5, 5)
     """
 
     def __init__(
@@ -110,11 +138,11 @@ class VideoStream:
         look_ahead: int = 2,
         on_frame: Callable[[int], None] | None = None,
     ) -> None:
-        if not model.online and not source.rereadable and source.max_frames is None:
+        if not model.online and source.endless and source.max_frames is None:
             raise InputError(
                 f"{type(model).__name__} is an offline method: it needs the whole video before the "
                 f"first result, and {source.name} has no end; give a number of frames "
-                "(--max-frames) or use an online method"
+                "(max_frames, --max-frames) or use an online method"
             )
         self.model = model
         self.source = source
@@ -132,7 +160,10 @@ class VideoStream:
         )
 
     def __iter__(self) -> Iterator[StreamedFrame]:
-        return self._online() if self.model.online else self._offline()
+        try:
+            yield from self._online() if self.model.online else self._offline()
+        finally:
+            self.source.close()
 
     def result(self) -> VideoTracks | None:
         """Return the tracks of the frames seen so far.
@@ -154,14 +185,14 @@ class VideoStream:
                     self._state = self.model.start(self.source.video)
                 instances = self.model.step(self.model.prepare(frame), self._state)
             self._count()
-            yield frame.index, self._kept.pop(frame.index), instances
+            yield StreamedFrame(frame.index, self._kept.pop(frame.index), instances)
 
     def _offline(self) -> Iterator[StreamedFrame]:
         with torch.no_grad():
             self._result = self.model.segment(self.source.video, self._prepared())
         images = iter(self.source) if self.source.rereadable else self._kept_images()
         for index, image in enumerate(images):
-            yield index, image, instances_at(self._result, index)
+            yield StreamedFrame(index, image, instances_at(self._result, index))
 
     def _prepared(self) -> Iterator[Frame]:
         for frame in self._raw_frames():
@@ -211,8 +242,11 @@ def stream(
         An iterable of (index, original image, instances) with ``result()``.
 
     Examples:
-        >>> for index, image, instances in stream(model, source):  # doctest: +SKIP
-        ...     print(index, instances.ids)
+        >>> model = init_model("config.py", "iter_1000.pth", "cpu")
+        >>> for index, image, instances in stream(model, open_source("frames", max_frames=2)):
+        ...     print(index, image.shape, instances.ids)
+        0 (48, 64, 3) [4]
+        1 (48, 64, 3) [4]
     """
     return VideoStream(model, source, transforms, on_frame=on_frame)
 
@@ -222,6 +256,11 @@ def inference_transforms(config: Config) -> list[Any]:
 
     Raises:
         ConfigError: If the config has no test pipeline.
+
+    Examples:
+        >>> transforms = inference_transforms(load_config("config.py"))
+        >>> [type(transform).__name__ for transform in transforms]
+        ['Resize']
     """
     from visbench.engine import ConfigError
 

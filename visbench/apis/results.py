@@ -25,6 +25,12 @@ def results_records(
     Returns:
         Records in YouTube-VIS form, with ``category_name`` and ``track_id`` (the id that overlays
         show).
+
+    Examples:
+        >>> result = frames_to_tracks(VideoInfo(0, "clip", 48, 64), [instances])
+        >>> record, = results_records(result, ["cat", "dog"], [10, 20])
+        >>> record["category_id"], record["category_name"], record["track_id"]
+        (10, 'cat', 4)
     """
     highest = max((prediction.label for prediction in result.predictions), default=-1)
     ids = [*category_ids, *range(len(category_ids) + 1, highest + 2)]
@@ -37,7 +43,13 @@ def results_records(
 
 
 def write_results(path: str | Path, records: Sequence[dict[str, Any]]) -> None:
-    """Write records as JSON; the file appears under its name only when it is complete."""
+    """Write records as JSON; the file appears under its name only when it is complete.
+
+    Examples:
+        >>> write_results("results.json", [])
+        >>> open("results.json").read()
+        '[]'
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visbench.engine.errors import ConfigError, UserError
+from visbench.engine.model_index import ModelEntry, model_entry, read_metafiles
 from visbench.plugins import find_plugins
 
 _PARTS = "_base_"
@@ -56,35 +57,78 @@ def config_folders() -> list[ConfigFolder]:
     return [ConfigFolder("visbench", config_folder()), *dict.fromkeys(plugins)]
 
 
+def model_entries() -> list[ModelEntry]:
+    """Return the models of visbench and of plugins, with their aliases; nothing is imported.
+
+    Raises:
+        ConfigError: If a ``metafile.yml`` cannot be read.
+    """
+    entries = []
+    for place in config_folders():
+        listed = read_metafiles(place.folder)
+        for path in place.configs():
+            entries.append(model_entry(path, place.package, listed.get(path.stem, {})))
+    return entries
+
+
+def find_model(name: str) -> ModelEntry | None:
+    """Return the model that has a name or an alias, in any case of letters; None if none has.
+
+    Args:
+        name: Name of a config, with or without ``.py``, or alias; a name comes before an alias.
+
+    Raises:
+        ConfigError: If two models share it; the message lists them.
+
+    Examples:
+        >>> find_model("IDOL_R50_youtubevis2019").name
+        'idol_r50_8xb4-12k_youtubevis2019'
+    """
+    wanted = name.removesuffix(".py").lower()
+    entries = model_entries()
+    named = [entry for entry in entries if entry.name.lower() == wanted]
+    found = named or [e for e in entries if wanted in (alias.lower() for alias in e.aliases)]
+    if len(found) > 1:
+        places = ", ".join(f"{entry.config} of {entry.package}" for entry in found)
+        raise ConfigError(f"config {name} is the name of {places}; give the path of one")
+    return found[0] if found else None
+
+
 def find_config(name: str | os.PathLike[str]) -> Path:
-    """Return the config file that a path or a bare file name means.
+    """Return the config file that a path, a bare file name or an alias means.
 
     Args:
         name: A path; or the file name of a config of visbench or a plugin, with or without
-            ``.py``. A file in the working directory wins.
+            ``.py``, or an alias of it, see :class:`~visbench.engine.model_index.ModelEntry`. A
+            file in the working directory wins.
 
     Raises:
         ConfigError: If there is no such file, or two packages have one of this name.
+
+    Examples:
+        >>> find_config("idol_r50_youtubevis2019").name
+        'idol_r50_8xb4-12k_youtubevis2019.py'
     """
-    path = Path(name)
+    path = Path(name).expanduser()
     if path.is_file():
         return path
     if path.name != str(path):
         raise ConfigError(f"config {name} does not exist; check the path")
-    stem = path.name.removesuffix(".py")
-    known = [(folder.package, file) for folder in config_folders() for file in folder.configs()]
-    found = [(package, file) for package, file in known if file.stem == stem]
-    if len(found) > 1:
-        places = ", ".join(f"{file} of {package}" for package, file in found)
-        raise ConfigError(f"config {name} is the name of {places}; give the path of one")
-    if not found:
-        close = difflib.get_close_matches(stem, [file.stem for _, file in known], n=1)
-        hint = f"; did you mean {close[0]}?" if close else "; check the path"
+    entry = find_model(path.name)
+    if entry is None:
         raise ConfigError(
             f"config {name} is neither a file nor the name of a config of visbench or a plugin"
-            f"{hint}"
+            f"{_hint(path.name)}"
         )
-    return found[0][1]
+    return entry.config
+
+
+def _hint(name: str) -> str:
+    names = {known.lower(): known for entry in model_entries() for known in entry.names}
+    close = difflib.get_close_matches(name.removesuffix(".py").lower(), names, n=3)
+    if not close:
+        return "; check the path"
+    return f"; did you mean {' or '.join(names[word] for word in close)}?"
 
 
 def shipped_configs() -> dict[str, Path]:

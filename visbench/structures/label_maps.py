@@ -6,17 +6,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from visbench.structures.rle import RLE, decode_mask
+from visbench.structures.instances import FrameInstances
+from visbench.structures.rle import RLE, decode_mask, encode_masks
 
-Labels = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.unsignedinteger[Any]]
+
+_PALETTE_END = 255
 
 
-def voc_palette() -> Labels:
+def voc_palette() -> npt.NDArray[np.uint8]:
     """Return the colour map of PASCAL VOC and DAVIS: ``(256, 3)`` RGB, 0 to 255.
 
     The bits of a label, from the lowest, go in turns to red, green and blue, from the highest bit
@@ -30,9 +34,45 @@ def voc_palette() -> Labels:
     return palette
 
 
+def paint_labels(
+    masks: Sequence[RLE | None], labels: Sequence[int], size: tuple[int, int]
+) -> npt.NDArray[np.uint16]:
+    """Return one image of labels; 0 is background.
+
+    Args:
+        masks: The best first, which wins where masks overlap; None is absent.
+        labels: Label of each mask, 1 to 65535.
+        size: ``(height, width)`` of the masks.
+    """
+    image = np.zeros(size, dtype=np.uint16)
+    for mask, label in zip(reversed(masks), reversed(labels), strict=True):
+        if mask is not None:
+            image[decode_mask(mask)] = label
+    return image
+
+
+def separate_masks(instances: FrameInstances, size: tuple[int, int]) -> dict[int, RLE]:
+    """Return masks that do not overlap: a pixel belongs to the instance with the highest score.
+
+    Args:
+        instances: The instances of a frame, with masks.
+        size: ``(height, width)`` of the masks.
+
+    Returns:
+        Mask by row, in the order of rows; rows of which nothing is left are missing.
+    """
+    assert instances.masks is not None
+    order = np.argsort(-instances.scores, kind="stable").tolist()
+    masks = [instances.masks[row] for row in order]
+    image = paint_labels(masks, [row + 1 for row in order], size)
+    rows = [row for row in range(len(order)) if (image == row + 1).any()]
+    shown = np.stack([image == row + 1 for row in rows]) if rows else np.zeros((0, *size), bool)
+    return dict(zip(rows, encode_masks(shown), strict=True))
+
+
 def label_maps(
     objects: Sequence[Sequence[RLE | None]], size: tuple[int, int], length: int
-) -> Iterator[Labels]:
+) -> Iterator[npt.NDArray[np.uint8]]:
     """Yield the labels of every frame: 0 is background, i the i-th object.
 
     Args:
@@ -44,19 +84,16 @@ def label_maps(
     Raises:
         ValueError: If there are too many objects or not as many masks as frames.
     """
-    if len(objects) > 255:
+    if len(objects) > _PALETTE_END:
         raise ValueError(f"{len(objects)} objects do not fit into labels of 8 bits")
     if any(len(masks) != length for masks in objects):
         raise ValueError(
             f"objects with {sorted({len(m) for m in objects})} masks in a video of {length} frames"
         )
+    labels = range(1, len(objects) + 1)
     for frame in range(length):
-        labels = np.zeros(size, dtype=np.uint8)
-        for label in range(len(objects), 0, -1):
-            mask = objects[label - 1][frame]
-            if mask is not None:
-                labels[decode_mask(mask)] = label
-        yield labels
+        image = paint_labels([masks[frame] for masks in objects], labels, size)
+        yield image.astype(np.uint8)
 
 
 def write_label_maps(folder: Path, maps: Iterable[Labels], names: Sequence[str]) -> None:
@@ -71,10 +108,41 @@ def write_label_maps(folder: Path, maps: Iterable[Labels], names: Sequence[str])
         ValueError: If there are not as many maps as names.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    palette = voc_palette().tobytes()
     for name, labels in zip(names, maps, strict=True):
-        image = Image.fromarray(labels)
-        image.putpalette(palette)
-        partial = folder / f".{name}.png.partial"
-        image.save(partial, format="PNG")
-        os.replace(partial, folder / f"{name}.png")
+        write_label_map(folder / f"{name}.png", labels)
+
+
+def write_label_map(path: Path, labels: Labels) -> None:
+    """Write an image of labels; the file appears under its name only when it is complete.
+
+    Args:
+        path: The PNG. It has the palette of DAVIS; where a label is above 255, at which palettes
+            end, it is a grey image of 16 bits.
+        labels: ``(H, W)``, 0 to 65535.
+    """
+    if labels.max(initial=0) <= _PALETTE_END:
+        image = Image.fromarray(labels.astype(np.uint8))
+        image.putpalette(voc_palette().tobytes())
+    else:
+        image = Image.fromarray(labels.astype(np.uint16))
+    partial = path.with_name(f".{path.name}.partial")
+    image.save(partial, format="PNG")
+    os.replace(partial, path)
+
+
+def read_label_map(path: Path) -> Labels:
+    """Return the ``(H, W)`` labels of a palette or grey image of 8 or 16 bits.
+
+    Raises:
+        ValueError: If the file is missing, damaged or holds colours.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("P", "L", "1") and not image.mode.startswith("I"):
+                raise ValueError(f"it is a {image.mode} image, pixels must be labels")
+            pixels = np.asarray(image)
+            return pixels.astype(np.uint16 if image.mode.startswith("I") else np.uint8)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}); a palette or grey PNG is needed"
+        ) from error

@@ -72,3 +72,44 @@ def rle_to_box(rle: RLE) -> npt.NDArray[np.float32]:
     """Return the tight box ``(x1, y1, x2, y2)`` in pixels; zeros for an empty mask."""
     x, y, width, height = mask_utils.toBbox(dict(rle))
     return np.array([x, y, x + width, y + height], dtype=np.float32)
+
+
+def run_lengths(counts: str) -> list[int]:
+    """Return the run lengths of a compressed mask, background first.
+
+    Args:
+        counts: Groups of five bits with a continuation bit; from the third run on what is stored
+            is the difference to the run before the last.
+
+    Raises:
+        ValueError: If a character does not belong there or the last run is cut off.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for character in counts:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            raise ValueError(f"{character!r} is no part of a compressed run-length encoding")
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = shift = 0
+    if shift:
+        raise ValueError("the last run is cut off")
+    return runs
+
+
+def check_mask(rle: RLE) -> None:
+    """Check a mask that comes from outside; pycocotools would read or return foreign memory.
+
+    Raises:
+        ValueError: If the runs do not fill the mask exactly.
+    """
+    runs = run_lengths(rle["counts"])
+    pixels = rle["size"][0] * rle["size"][1]
+    if sum(runs) != pixels or min(runs, default=0) < 0:
+        raise ValueError(f"runs of {sum(runs)} pixels in a mask of {pixels}")

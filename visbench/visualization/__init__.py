@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Drawing of results on frames, overlay videos, contact sheets; without torch and MMDetection."""
 
+from visbench.structures import instances_at
 from visbench.visualization.overlay import (
     display_scale,
     draw_instances,
-    instances_at,
     side_by_side,
 )
 from visbench.visualization.palette import track_colour

@@ -9,14 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from visbench.structures import (
-    RLE,
-    FrameInstances,
-    Track,
-    VideoTracks,
-    decode_mask,
-    rle_to_box,
-)
+from visbench.structures import RLE, FrameInstances, decode_mask, rle_to_box
 from visbench.visualization.palette import text_colour, track_colour
 
 Image = npt.NDArray[np.uint8]
@@ -93,36 +86,6 @@ def display_scale(height: int, width: int, shorter_side: int = 360) -> int:
     return max(1, round(shorter_side / min(height, width)))
 
 
-def instances_at(result: VideoTracks, index: int) -> FrameInstances:
-    """Return what a finished video shows at one frame.
-
-    Every track that is predicted at all appears under its best prediction, with the score of that
-    prediction.
-
-    Args:
-        result: The result of a video.
-        index: Frame, 0-based.
-    """
-    best: dict[int, tuple[float, int]] = {}
-    for prediction in result.predictions:
-        candidate = (prediction.score, prediction.label)
-        best[prediction.track_index] = max(best.get(prediction.track_index, candidate), candidate)
-    shown = [
-        (track, mask, box, *best[number])
-        for number, track in enumerate(result.tracks)
-        if number in best and (found := _at(track, index)) is not None
-        for mask, box in [found]
-    ]
-    with_masks = all(track.masks is not None for track in result.tracks)
-    return FrameInstances(
-        ids=[track.id for track, *_ in shown],
-        labels=[label for *_, label in shown],
-        scores=[score for *_, score, _ in shown],
-        boxes=[box for _, _, box, *_ in shown],
-        masks=[mask for _, mask, *_ in shown if mask is not None] if with_masks else None,
-    )
-
-
 def side_by_side(images: Sequence[Image], captions: Sequence[str] = ()) -> Image:
     """Join images of equal height from left to right, each with a caption in its corner.
 
@@ -138,16 +101,6 @@ def side_by_side(images: Sequence[Image], captions: Sequence[str] = ()) -> Image
         _write(panel, caption, (0, panel.shape[0]), (40, 40, 40), [])
     joined: Image = np.concatenate(panels, axis=1)
     return joined
-
-
-def _at(track: Track, index: int) -> tuple[RLE | None, npt.NDArray[np.float32]] | None:
-    """Return mask and box of a track at a frame, or None where it is absent."""
-    mask = None if track.masks is None else track.masks[index]
-    if mask is None and (track.masks is not None or track.boxes is None):
-        return None
-    if track.boxes is not None and not np.isnan(track.boxes[index]).any():
-        return mask, track.boxes[index]
-    return None if mask is None else (mask, rle_to_box(mask))
 
 
 def _enlarge(image: Image, scale: int) -> Image:

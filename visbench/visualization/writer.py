@@ -10,12 +10,11 @@ from types import TracebackType
 import cv2
 import numpy as np
 
-from visbench.structures import FrameInstances, VideoTracks
+from visbench.structures import FrameInstances, VideoTracks, instances_at
 from visbench.visualization.overlay import (
     Image,
     display_scale,
     draw_instances,
-    instances_at,
     side_by_side,
 )
 
@@ -43,8 +42,10 @@ class OverlayWriter:
         VideoWriteError: If OpenCV cannot encode, or the written file cannot be read back.
 
     Examples:
-        >>> with OverlayWriter("out.mp4", fps=25) as writer:  # doctest: +SKIP
-        ...     writer.write(frame)
+        >>> with OverlayWriter("out.mp4", fps=25) as writer:
+        ...     writer.write(draw_instances(image, instances))
+        >>> writer.num_frames
+        1
     """
 
     def __init__(
