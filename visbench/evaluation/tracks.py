@@ -13,10 +13,12 @@ import numpy.typing as npt
 
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.fields import Fields, shorten
+from visbench.evaluation.mask_texts import FrameStrings, MaskTexts
 from visbench.evaluation.plain_masks import PlainMasks, simplify
 from visbench.evaluation.run_lengths import (
     MAX_PIXELS,
     MaskError,
+    Measured,
     compress_runs,
     measure_extents,
     rasterize_polygons,
@@ -43,13 +45,15 @@ class MaskTrack:
 
     Attributes:
         counts: T compressed strings; None where there is no mask.
+        frames: The frames with a mask.
         sizes: Height and width of all masks, or a list of T sizes where they differ.
         areas: ``(T,)`` foreground pixels, 0 where there is no mask.
         spans: ``(2, T)`` pixels, counted down the columns: no foreground comes before the first
             one, and none is the second or a later one.
     """
 
-    counts: list[str | None]
+    counts: Sequence[str | None]
+    frames: Sequence[int]
     sizes: tuple[int, int] | list[tuple[int, int] | None]
     areas: Int64
     spans: Int64
@@ -66,9 +70,9 @@ class MaskTrack:
 
     def size(self, frame: int) -> tuple[int, int] | None:
         """Return height and width of the mask in a frame; None without a mask."""
-        if self.counts[frame] is None:
-            return None
-        return self.sizes if isinstance(self.sizes, tuple) else self.sizes[frame]
+        if not isinstance(self.sizes, tuple):
+            return self.sizes[frame]
+        return None if self.counts[frame] is None else self.sizes
 
     def rle(self, frame: int) -> dict[str, Any] | None:
         """Return the mask in a frame in the form that pycocotools takes; None without a mask."""
@@ -97,8 +101,8 @@ class BoxTrack:
 def mean_area(areas: npt.ArrayLike) -> float:
     """Return the mean of the areas that are not 0, or 0 if there are none."""
     values = np.asarray(areas)
-    values = values[values != 0]
-    return float(values.mean()) if len(values) else 0.0
+    number = np.count_nonzero(values)
+    return float(values[values != 0].mean()) if number else 0.0
 
 
 @dataclass(frozen=True)
@@ -109,14 +113,14 @@ class UncheckedMasks:
         fields: The record, for messages.
         length: Number of entries T.
         frames: Indices of the entries that are no null.
-        counts: Their compressed strings.
+        texts: Their compressed strings.
         sizes: Height and width of all of them, or a list of their sizes where they differ.
     """
 
     fields: Fields
     length: int
-    frames: list[int]
-    counts: list[str]
+    frames: Sequence[int]
+    texts: MaskTexts
     sizes: tuple[int, int] | list[tuple[int, int]]
 
 
@@ -168,7 +172,8 @@ def collect_masks(
         entries = simplify(entries) or entries
     if isinstance(entries, PlainMasks):
         if entries.size == size or (any_size and entries.pixels <= MAX_PIXELS):
-            return _collect_plain(fields, entries)
+            plain = entries
+            return UncheckedMasks(fields, plain.length, plain.frames, plain.texts, plain.size)
         entries = entries.as_json()
     else:
         entries = fields.list("segmentations", "one mask or null per frame is expected")
@@ -186,13 +191,8 @@ def collect_masks(
         counts.append(text)
         sizes.append(one)
     same = sizes.count(size) == len(sizes)
-    return UncheckedMasks(fields, len(entries), frames, counts, size if same else sizes)
-
-
-def _collect_plain(fields: Fields, masks: PlainMasks) -> UncheckedMasks:
-    frames = [frame for frame, counts in enumerate(masks.counts) if counts is not None]
-    counts = [counts for counts in masks.counts if counts is not None]
-    return UncheckedMasks(fields, len(masks.counts), frames, counts, masks.size)
+    texts = MaskTexts.of(counts)
+    return UncheckedMasks(fields, len(entries), frames, texts, size if same else sizes)
 
 
 def check_masks(tracks: Sequence[UncheckedMasks]) -> list[MaskTrack]:
@@ -201,45 +201,49 @@ def check_masks(tracks: Sequence[UncheckedMasks]) -> list[MaskTrack]:
     Raises:
         InputError: A mask is damaged or does not fill its image; the first one is named.
     """
-    strings = [counts for track in tracks for counts in track.counts]
     pixels = np.concatenate([np.zeros(0, np.int64), *map(_pixels, tracks)])
     try:
-        found = measure_extents(strings, pixels)
+        found = measure_extents(MaskTexts.join([track.texts for track in tracks]), pixels)
     except MaskError as error:
         raise _mask_error(tracks, error) from None
     measured = np.stack([found.areas, found.first, found.stop])
     parts, start = [], 0
     for track in tracks:
-        part = slice(start, start + len(track.counts))
-        parts.append(_mask_track(track, found.strings[part], measured[:, part]))
-        start = part.stop
+        stop = start + len(track.frames)
+        parts.append(_mask_track(track, _merged(track, found, start), measured[:, start:stop]))
+        start = stop
     return parts
+
+
+def _merged(track: UncheckedMasks, found: Measured, start: int) -> MaskTexts:
+    """Return the strings of a track without runs of length zero."""
+    stop = start + len(track.frames)
+    if not any(start <= index < stop for index in found.merged):
+        return track.texts
+    strings = [track.texts.string(index) for index in range(len(track.frames))]
+    return MaskTexts.of([found.merged.get(start + k, text) for k, text in enumerate(strings)])
 
 
 def _pixels(track: UncheckedMasks) -> Int64:
     if isinstance(track.sizes, tuple):
-        return np.full(len(track.counts), track.sizes[0] * track.sizes[1], np.int64)
+        return np.full(len(track.frames), track.sizes[0] * track.sizes[1], np.int64)
     return np.array([height * width for height, width in track.sizes], np.int64)
 
 
 def _mask_error(tracks: Sequence[UncheckedMasks], error: MaskError) -> InputError:
     index = error.index
     for track in tracks:
-        if index < len(track.counts):
+        if index < len(track.frames):
             break
-        index -= len(track.counts)
+        index -= len(track.frames)
     field = f"segmentations[{track.frames[index]}]"
     return track.fields.error(field, error.problem, _REMEDY)
 
 
-def _mask_track(track: UncheckedMasks, strings: list[str], measured: Int64) -> MaskTrack:
-    counts: list[str | None] = [*strings]
+def _mask_track(track: UncheckedMasks, texts: MaskTexts, measured: Int64) -> MaskTrack:
     sizes: tuple[int, int] | list[tuple[int, int] | None]
     sizes = track.sizes if isinstance(track.sizes, tuple) else [*track.sizes]
-    if len(strings) != track.length:
-        counts = [None] * track.length
-        for frame, text in zip(track.frames, strings, strict=True):
-            counts[frame] = text
+    if len(track.frames) != track.length:
         if isinstance(track.sizes, list):
             sizes = [None] * track.length
             for frame, size in zip(track.frames, track.sizes, strict=True):
@@ -247,7 +251,8 @@ def _mask_track(track: UncheckedMasks, strings: list[str], measured: Int64) -> M
         table = np.zeros((3, track.length), np.int64)
         table[:, track.frames] = measured
         measured = table
-    return MaskTrack(counts, sizes, measured[0], measured[1:])
+    counts = FrameStrings(texts, track.frames, track.length)
+    return MaskTrack(counts, track.frames, sizes, measured[0], measured[1:])
 
 
 _REMEDY = "Write masks with pycocotools.mask.encode at the size of the original frame"
