@@ -27,8 +27,8 @@ class MaskTexts:
         text: Contains them, and at least one more byte behind each.
         starts: ``(n,)`` position of the first byte of each, ascending.
         stops: ``(n,)`` position behind the last byte of each.
-        escapes: Positions of bytes that do not count: of two backslashes, which JSON writes for
-            one, the second.
+        escapes: Positions of bytes that do not count: JSON writes two backslashes for one. If there
+            are any, every backslash of the strings is written so.
     """
 
     text: bytes
@@ -55,19 +55,13 @@ class MaskTexts:
         ]
         if len(pieces) == 1:
             return pieces[0]
-        starts, stops, escapes, shift = [], [], [np.zeros(0, np.int64)], 0
-        for piece in pieces:
-            starts.append(piece.starts + shift)
-            stops.append(piece.stops + shift)
-            escapes.append(piece.escapes + shift)
-            shift += len(piece.text)
-        text = b"".join(piece.text for piece in pieces)
-        none = np.zeros((0,), np.int64)
+        pieces = [piece.unescaped() for piece in pieces] or [cls.of([])]
+        shifts = np.cumsum([0, *(len(piece.text) for piece in pieces[:-1])]).tolist()
         return cls(
-            text,
-            np.concatenate([none, *starts]),
-            np.concatenate([none, *stops]),
-            np.concatenate(escapes),
+            b"".join(piece.text for piece in pieces),
+            np.concatenate([p.starts + shift for p, shift in zip(pieces, shifts, strict=True)]),
+            np.concatenate([p.stops + shift for p, shift in zip(pieces, shifts, strict=True)]),
+            pieces[0].escapes,
         )
 
     @classmethod
@@ -81,6 +75,16 @@ class MaskTexts:
         text = parts[0].text[first:last]
         return cls(text, starts - first, stops - first, escapes - first)
 
+    def unescaped(self) -> MaskTexts:
+        """Return the same masks in a text without escapes."""
+        if not len(self.escapes):
+            return self
+        limits = zip([0, *(self.escapes + 1).tolist()], [*self.escapes.tolist(), None], strict=True)
+        text = b"".join([self.text[start:stop] for start, stop in limits])
+        starts = self.starts - np.searchsorted(self.escapes, self.starts)
+        stops = self.stops - np.searchsorted(self.escapes, self.stops)
+        return MaskTexts(text, starts, stops, self.escapes[:0])
+
     def __len__(self) -> int:
         return len(self.starts)
 
@@ -93,12 +97,16 @@ class MaskTexts:
         """Return some of the masks."""
         return MaskTexts(self.text, self.starts[first:stop], self.stops[first:stop], self.escapes)
 
-    def string(self, index: int) -> str:
-        """Return one of the masks."""
+    def encoded(self, index: int) -> bytes:
+        """Return one of the masks, unchecked."""
         found = self.text[self.starts[index] : self.stops[index]]
-        if len(self.escapes):
-            found = found.replace(b"\\\\", b"\\")
-        return found.decode("ascii", "replace")
+        if len(self.escapes) and b"\\" in found:
+            return found.replace(b"\\\\", b"\\")
+        return found
+
+    def string(self, index: int) -> str:
+        """Return one of the masks; what is not ASCII becomes another invalid character."""
+        return self.encoded(index).decode("ascii", "replace")
 
 
 class FrameStrings(Sequence["str | None"]):
@@ -123,9 +131,16 @@ class FrameStrings(Sequence["str | None"]):
     def __getitem__(self, frame: int) -> str | None:  # type: ignore[override]
         if not 0 <= frame < self.length:
             raise IndexError(frame)
+        index = self._index(frame)
+        return None if index is None else self.texts.string(index)
+
+    def encoded(self, frame: int) -> bytes | None:
+        """Return the string of a frame as bytes."""
+        index = self._index(frame)
+        return None if index is None else self.texts.encoded(index)
+
+    def _index(self, frame: int) -> int | None:
         if len(self.frames) == self.length:
-            return self.texts.string(frame)
+            return frame
         index = bisect_left(self.frames, frame)
-        if index < len(self.frames) and self.frames[index] == frame:
-            return self.texts.string(index)
-        return None
+        return index if index < len(self.frames) and self.frames[index] == frame else None

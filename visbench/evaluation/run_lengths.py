@@ -248,24 +248,18 @@ def _isolate(masks: MaskTexts) -> tuple[npt.NDArray[np.uint8], Int64, Int64]:
 
     What stands between and behind them is overwritten.
     """
+    masks = masks.unescaped()
     begin, end = int(masks.starts[0]), int(masks.stops[-1]) + 1
-    codes = np.frombuffer(masks.text, np.uint8)[begin:end]
+    codes = np.frombuffer(masks.text, np.uint8)[begin:end].copy()
     starts, stops = masks.starts - begin, masks.stops - begin
-    escapes = masks.escapes - begin
-    escapes = escapes[np.searchsorted(escapes, 0) : np.searchsorted(escapes, len(codes))]
-    if len(escapes):
-        keep = np.ones(len(codes), np.bool_)
-        keep[escapes] = False
-        codes = codes[keep]
-        starts -= np.searchsorted(escapes, starts)
-        stops -= np.searchsorted(escapes, stops)
-    else:
-        codes = codes.copy()
     codes[-1] = _FILL
     gaps = starts[1:] - stops[:-1]
     if len(gaps):
         usual = int(gaps.min())
-        codes[stops[:-1, None] + np.arange(usual)] = _FILL
+        # An item of this view is as long as a gap, so that a gap is filled at once.
+        shape = len(codes) - usual + 1
+        windows = np.ndarray((shape,), f"V{usual}", codes, strides=(1,))
+        windows[stops[:-1]] = np.void(bytes([_FILL]) * usual)
         for index in np.flatnonzero(gaps > usual).tolist():
             codes[stops[index] + usual : starts[index + 1]] = _FILL
     return codes, starts, stops

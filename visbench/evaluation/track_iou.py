@@ -173,8 +173,10 @@ def _tagged(
     masks = []
     for index, frame in zip(which.tolist(), frames.tolist(), strict=True):
         track = tracks[index]
-        height, width = track.size(start + frame) or (0, 0)
-        counts = track.counts[start + frame]
+        sizes = track.sizes
+        size = sizes if isinstance(sizes, tuple) else sizes[start + frame]
+        height, width = size or (0, 0)
+        counts = track.counts.encoded(start + frame)
         masks.append({"size": [height, width * number + frame], "counts": counts})
     return masks
 

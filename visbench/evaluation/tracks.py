@@ -52,7 +52,7 @@ class MaskTrack:
             one, and none is the second or a later one.
     """
 
-    counts: Sequence[str | None]
+    counts: FrameStrings
     frames: Sequence[int]
     sizes: tuple[int, int] | list[tuple[int, int] | None]
     areas: Int64
