@@ -146,7 +146,7 @@ def test_damaged_strings_never_pass(seed: int, count: int, changes: int) -> None
 def test_nothing_lies_outside_of_the_extents(seed: int) -> None:
     rng = np.random.default_rng(seed)
     masks = [rng.random((9, 40)) < rng.choice([0.0, 0.01, 1.0]) for _ in range(6)]
-    found = measure_extents(MaskTexts.of([encode(mask) for mask in masks]), np.full(6, 360))
+    found = measure_extents([MaskTexts.of([encode(mask) for mask in masks])], np.full(6, 360))
     for mask, first, stop in zip(masks, found.first, found.stop, strict=True):
         inside = np.flatnonzero(mask.reshape(-1, order="F"))
         if len(inside):

@@ -122,7 +122,7 @@ class MaskScan:
         opening = quotes[_QUOTES - 1 : -1]
         found = np.flatnonzero(
             (opening - quotes[_QUOTES - 2 : -2] == offsets[-1] - offsets[-2])
-            & (opening - quotes[: -_QUOTES] == offsets[-1] - offsets[0])
+            & (opening - quotes[:-_QUOTES] == offsets[-1] - offsets[0])
         )
         starts, stops = opening[found] + 1, quotes[found + _QUOTES]
         inside = (starts >= len(prefix)) & (stops + 1 < len(self._codes))
@@ -177,5 +177,5 @@ class MaskScan:
             return None
         frames = run.frames + entries.index(0)
         length = len(entries) + int(run.frames[-1])
-        record["segmentations"] = PlainMasks(run.size, length, frames.tolist(), run.texts)
+        record["segmentations"] = PlainMasks(run.size, length, frames, run.texts)
         return record

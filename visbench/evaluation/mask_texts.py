@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -48,42 +47,42 @@ class MaskTexts:
 
     @classmethod
     def join(cls, parts: Sequence[MaskTexts]) -> MaskTexts:
-        """Put masks together; parts of the same text must follow one another in its order."""
+        """Put masks together; parts of the same text must follow one another in its order.
+
+        In what is returned, backslashes may be escaped in one mask and not in another.
+        """
         filled = [part for part in parts if len(part)]
         pieces = [
             cls._join_same(list(group)) for _, group in groupby(filled, lambda part: id(part.text))
         ]
         if len(pieces) == 1:
             return pieces[0]
-        pieces = [piece.unescaped() for piece in pieces] or [cls.of([])]
+        pieces = pieces or [cls.of([])]
         shifts = np.cumsum([0, *(len(piece.text) for piece in pieces[:-1])]).tolist()
+        starts, stops, escapes = zip(
+            *(piece._shifted(shift) for piece, shift in zip(pieces, shifts, strict=True)),
+            strict=True,
+        )
         return cls(
             b"".join(piece.text for piece in pieces),
-            np.concatenate([p.starts + shift for p, shift in zip(pieces, shifts, strict=True)]),
-            np.concatenate([p.stops + shift for p, shift in zip(pieces, shifts, strict=True)]),
-            pieces[0].escapes,
+            np.concatenate(starts),
+            np.concatenate(stops),
+            np.concatenate(escapes),
         )
 
     @classmethod
     def _join_same(cls, parts: Sequence[MaskTexts]) -> MaskTexts:
-        """Join parts of one text, and cut off what is not needed of it."""
+        """Join parts of one text, and cut off what is before and behind them."""
         starts = np.concatenate([part.starts for part in parts])
         stops = np.concatenate([part.stops for part in parts])
         first, last = int(starts[0]), int(stops[-1]) + 1
         escapes = parts[0].escapes
         escapes = escapes[np.searchsorted(escapes, first) : np.searchsorted(escapes, last)]
-        text = parts[0].text[first:last]
-        return cls(text, starts - first, stops - first, escapes - first)
+        found = cls(parts[0].text[first:last], starts, stops, escapes)
+        return cls(found.text, *found._shifted(-first))
 
-    def unescaped(self) -> MaskTexts:
-        """Return the same masks in a text without escapes."""
-        if not len(self.escapes):
-            return self
-        limits = zip([0, *(self.escapes + 1).tolist()], [*self.escapes.tolist(), None], strict=True)
-        text = b"".join([self.text[start:stop] for start, stop in limits])
-        starts = self.starts - np.searchsorted(self.escapes, self.starts)
-        stops = self.stops - np.searchsorted(self.escapes, self.stops)
-        return MaskTexts(text, starts, stops, self.escapes[:0])
+    def _shifted(self, by: int) -> tuple[Int64, Int64, Int64]:
+        return self.starts + by, self.stops + by, self.escapes + by
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -97,16 +96,17 @@ class MaskTexts:
         """Return some of the masks."""
         return MaskTexts(self.text, self.starts[first:stop], self.stops[first:stop], self.escapes)
 
-    def encoded(self, index: int) -> bytes:
-        """Return one of the masks, unchecked."""
-        found = self.text[self.starts[index] : self.stops[index]]
-        if len(self.escapes) and b"\\" in found:
-            return found.replace(b"\\\\", b"\\")
+    def encoded(self) -> list[bytes]:
+        """Return all masks, unchecked."""
+        limits = zip(self.starts.tolist(), self.stops.tolist(), strict=True)
+        found = [self.text[start:stop] for start, stop in limits]
+        if len(self.escapes):
+            return [text.replace(b"\\\\", b"\\") if b"\\" in text else text for text in found]
         return found
 
-    def string(self, index: int) -> str:
-        """Return one of the masks; what is not ASCII becomes another invalid character."""
-        return self.encoded(index).decode("ascii", "replace")
+    def strings(self) -> list[str]:
+        """Return all masks; what is not ASCII becomes another invalid character."""
+        return [text.decode("ascii", "replace") for text in self.encoded()]
 
 
 class FrameStrings(Sequence["str | None"]):
@@ -118,29 +118,29 @@ class FrameStrings(Sequence["str | None"]):
         length: Number of frames.
     """
 
-    __slots__ = ("frames", "length", "texts")
+    __slots__ = ("_strings", "frames", "length", "texts")
 
-    def __init__(self, texts: MaskTexts, frames: Sequence[int], length: int) -> None:
+    def __init__(self, texts: MaskTexts, frames: Int64, length: int) -> None:
         self.texts = texts
         self.frames = frames
         self.length = length
+        self._strings: list[bytes | None] | None = None
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, frame: int) -> str | None:  # type: ignore[override]
-        if not 0 <= frame < self.length:
-            raise IndexError(frame)
-        index = self._index(frame)
-        return None if index is None else self.texts.string(index)
+        found = self.encoded[frame]
+        return None if found is None else found.decode("ascii", "replace")
 
-    def encoded(self, frame: int) -> bytes | None:
-        """Return the string of a frame as bytes."""
-        index = self._index(frame)
-        return None if index is None else self.texts.encoded(index)
-
-    def _index(self, frame: int) -> int | None:
-        if len(self.frames) == self.length:
-            return frame
-        index = bisect_left(self.frames, frame)
-        return index if index < len(self.frames) and self.frames[index] == frame else None
+    @property
+    def encoded(self) -> list[bytes | None]:
+        """The strings as bytes."""
+        if self._strings is None:
+            strings: list[bytes | None] = [*self.texts.encoded()]
+            if len(strings) != self.length:
+                found, strings = strings, [None] * self.length
+                for frame, text in zip(self.frames.tolist(), found, strict=True):
+                    strings[frame] = text
+            self._strings = strings
+        return self._strings

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from visbench.evaluation.mask_texts import FrameStrings, MaskTexts
 
 __all__ = ["PlainMasks", "simplify"]
+
+Int64 = npt.NDArray[np.int64]
 
 _NONE = type(None)
 
@@ -27,7 +31,7 @@ class PlainMasks:
 
     size: tuple[int, int]
     length: int
-    frames: Sequence[int]
+    frames: Int64
     texts: MaskTexts
 
     @property
@@ -70,4 +74,4 @@ def simplify(entries: Any) -> PlainMasks | None:
         return None
     frames = [frame for frame, text in enumerate(counts) if text is not None]
     texts = MaskTexts.of([text for text in counts if text is not None])
-    return PlainMasks((sizes[0][0], sizes[0][1]), len(counts), frames, texts)
+    return PlainMasks((sizes[0][0], sizes[0][1]), len(counts), np.array(frames, np.int64), texts)

@@ -40,9 +40,10 @@ _POLYGON_UPSAMPLING = 5
 _CONTINUED = 80
 _ZERO = 48
 _FILL = 33
+_ESCAPED = 126
 _INVALID = 255
 _HIGHEST = bytes(c & 31 if _ZERO <= c < _CONTINUED else _INVALID for c in range(256))
-_DROPPED = bytes([_FILL, *range(_CONTINUED, 112)])
+_DROPPED = bytes([_FILL, _ESCAPED, *range(_CONTINUED, 112)])
 _FOREIGN = re.compile(r"[^0-o]")
 _OVERLONG = re.compile(r"[P-o]{7}")
 _HALF = 1 << 31
@@ -93,20 +94,21 @@ def measure(strings: list[str], pixels: Int64) -> tuple[Int64, list[str]]:
     Raises:
         MaskError: A string is damaged or its runs do not add up to its number of pixels.
     """
-    found = measure_extents(MaskTexts.of(strings), pixels)
+    found = measure_extents([MaskTexts.of(strings)], pixels)
     return found.areas, [found.merged.get(index, text) for index, text in enumerate(strings)]
 
 
-def measure_extents(masks: MaskTexts, pixels: Int64) -> Measured:
+def measure_extents(parts: Sequence[MaskTexts], pixels: Int64) -> Measured:
     """Check compressed masks, count their foreground pixels and find where these begin and end.
 
     Args:
-        masks: n compressed masks.
+        parts: n compressed masks.
         pixels: As in :func:`measure`.
 
     Raises:
         MaskError: A string is damaged or its runs do not add up to its number of pixels.
     """
+    masks = MaskTexts.join(parts)
     if not len(masks):
         empty = np.zeros(0, np.int64)
         return Measured(empty, empty, empty, {})
@@ -118,8 +120,10 @@ def measure_extents(masks: MaskTexts, pixels: Int64) -> Measured:
         doubtful: Bool = np.ones(len(masks), np.bool_)
     else:
         found, doubtful = _integrate(pixels, *decoded)
-    for index in np.flatnonzero(doubtful).tolist():
-        _measure_one(found, index, masks.string(index), int(pixels[index]))
+    if doubtful.any():
+        strings = [text for part in parts for text in part.strings()]
+        for index in np.flatnonzero(doubtful).tolist():
+            _measure_one(found, index, strings[index], int(pixels[index]))
     return found
 
 
@@ -220,9 +224,10 @@ def _decode(masks: MaskTexts) -> tuple[Int64, Int64, Bool] | None:
         of each mask, and whether a mask has an odd number of runs (then a zero is added). None if
         there is a wrong character, a string without end, or a number of more than six characters.
     """
-    codes, starts, stops = _isolate(masks)
+    starts, stops, escapes = masks.starts, masks.stops, masks.escapes
+    codes = _isolate(masks)
     lengths = stops - starts
-    if lengths.min() <= 0 or codes[stops - 1].max() >= _CONTINUED:
+    if codes is None or lengths.min() <= 0 or codes[stops - 1].max() >= _CONTINUED:
         return None
     continued = np.flatnonzero(codes >= _CONTINUED)
     counts = np.searchsorted(continued, stops)
@@ -240,32 +245,40 @@ def _decode(masks: MaskTexts) -> tuple[Int64, Int64, Bool] | None:
     first = np.cumsum(rows) - rows
     # How far a number moves, but for the continued characters of its mask before it.
     moved = np.repeat(2 * first - starts + counts - extra, extra)
-    return (words, first, odd) if _lengthen(words, codes, continued, moved) else None
+    escapes = escapes[codes[escapes] == _ESCAPED]
+    complete = _lengthen(words, codes, continued, moved, escapes)
+    return (words, first, odd) if complete else None
 
 
-def _isolate(masks: MaskTexts) -> tuple[npt.NDArray[np.uint8], Int64, Int64]:
-    """Return the characters of the masks and where each begins and ends.
+def _isolate(masks: MaskTexts) -> npt.NDArray[np.uint8] | None:
+    """Return the text with all marked that does not belong to the masks; None if it has the mark.
 
-    What stands between and behind them is overwritten.
+    Escapes look like one more continued character.
     """
-    masks = masks.unescaped()
-    begin, end = int(masks.starts[0]), int(masks.stops[-1]) + 1
-    codes = np.frombuffer(masks.text, np.uint8)[begin:end].copy()
-    starts, stops = masks.starts - begin, masks.stops - begin
-    codes[-1] = _FILL
-    gaps = starts[1:] - stops[:-1]
+    codes = np.frombuffer(masks.text, np.uint8).copy()
+    if len(masks.escapes):
+        if (codes == _ESCAPED).any():
+            return None
+        codes[masks.escapes] = _ESCAPED
+    stops, starts = masks.stops[:-1], masks.starts[1:]
+    gaps = starts - stops
     if len(gaps):
         usual = int(gaps.min())
         # An item of this view is as long as a gap, so that a gap is filled at once.
-        shape = len(codes) - usual + 1
-        windows = np.ndarray((shape,), f"V{usual}", codes, strides=(1,))
-        windows[stops[:-1]] = np.void(bytes([_FILL]) * usual)
-        for index in np.flatnonzero(gaps > usual).tolist():
-            codes[stops[index] + usual : starts[index + 1]] = _FILL
-    return codes, starts, stops
+        items = len(codes) - usual + 1
+        windows: npt.NDArray[Any] = np.ndarray((items,), f"V{usual}", codes, strides=(1,))
+        windows[stops] = np.void(bytes([_FILL]) * usual)
+        longer = gaps > usual
+        limits = zip((stops[longer] + usual).tolist(), starts[longer].tolist(), strict=True)
+        for begin, end in limits:
+            codes[begin:end] = _FILL
+    codes[masks.stops[-1]] = _FILL
+    return codes
 
 
-def _lengthen(words: Int64, codes: npt.NDArray[np.uint8], continued: Int64, moved: Int64) -> bool:
+def _lengthen(
+    words: Int64, codes: npt.NDArray[np.uint8], continued: Int64, moved: Int64, escapes: Int64
+) -> bool:
     """Complete the numbers of more than one character; False if one has more than six.
 
     Args:
@@ -274,6 +287,7 @@ def _lengthen(words: Int64, codes: npt.NDArray[np.uint8], continued: Int64, move
         continued: Positions of the characters that are not the last of their number.
         moved: For each of them, what to add to the position of its number to find it in the
             halves of the words, if no character of its mask were continued.
+        escapes: Positions of the characters that do not count.
     """
     if not len(continued):
         return True
@@ -283,19 +297,22 @@ def _lengthen(words: Int64, codes: npt.NDArray[np.uint8], continued: Int64, move
     np.not_equal(continued[1:], continued[:-1] + 1, out=first[1:])
     groups = np.flatnonzero(first)
     widths = np.diff(groups, append=len(continued))
-    if widths.max() > 5:
-        return False
     begins = continued[groups]
     ends = begins + widths
     highest = (codes[ends] & 31).astype(np.int64) - 16
-    values = highest * 32 + ((codes[ends - 1] ^ 16) & 31)
-    active = np.flatnonzero(widths > 1)
-    position = 2
+    np.subtract.at(widths, np.searchsorted(begins, escapes) - 1, 1)
+    if widths.max() > 5:
+        return False
+    values, active, ends, position = highest.copy(), np.arange(len(groups)), ends - 1, 1
     while len(active):
-        low = (codes[ends[active] - position] ^ 16) & 31
-        values[active] = values[active] * 32 + low
+        digits = codes[ends]
+        escaped = np.flatnonzero(digits == _ESCAPED)
+        ends[escaped] -= 1
+        digits[escaped] = codes[ends[escaped]]
+        values[active] = values[active] * 32 + ((digits ^ 16) & 31)
         position += 1
-        active = active[widths[active] >= position]
+        longer = widths[active] >= position
+        active, ends = active[longer], ends[longer] - 1
     values -= highest
     places = begins - groups + moved[groups]
     # A word may get both of its halves here, so no plain addition at these indices.

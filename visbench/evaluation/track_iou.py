@@ -79,7 +79,7 @@ class _Stacked:
         table = np.zeros((4, length, len(tracks)), np.int64)
         for column, track in enumerate(tracks):
             common = min(length, len(track.counts))
-            table[0, [frame for frame in track.frames if frame < length], column] = 1
+            table[0, track.frames[track.frames < length], column] = 1
             table[1, :common, column] = track.areas[:common]
             table[2:, :common, column] = track.spans[:, :common]
         return cls(table[0] > 0, table[1], table[2], table[3])
@@ -176,7 +176,7 @@ def _tagged(
         sizes = track.sizes
         size = sizes if isinstance(sizes, tuple) else sizes[start + frame]
         height, width = size or (0, 0)
-        counts = track.counts.encoded(start + frame)
+        counts = track.counts.encoded[start + frame]
         masks.append({"size": [height, width * number + frame], "counts": counts})
     return masks
 

@@ -50,18 +50,16 @@ class MaskTrack:
         areas: ``(T,)`` foreground pixels, 0 where there is no mask.
         spans: ``(2, T)`` pixels, counted down the columns: no foreground comes before the first
             one, and none is the second or a later one.
+        mean_area: Mean area in pixels over the frames where the mask is not empty; 0 if there are
+            none.
     """
 
     counts: FrameStrings
-    frames: Sequence[int]
+    frames: Int64
     sizes: tuple[int, int] | list[tuple[int, int] | None]
     areas: Int64
     spans: Int64
-
-    @property
-    def mean_area(self) -> float:
-        """Mean area in pixels over the frames where the mask is not empty; 0 if there are none."""
-        return mean_area(self.areas)
+    mean_area: float
 
     @cached_property
     def rles(self) -> list[dict[str, Any] | None]:
@@ -119,7 +117,7 @@ class UncheckedMasks:
 
     fields: Fields
     length: int
-    frames: Sequence[int]
+    frames: Int64
     texts: MaskTexts
     sizes: tuple[int, int] | list[tuple[int, int]]
 
@@ -192,7 +190,8 @@ def collect_masks(
         sizes.append(one)
     same = sizes.count(size) == len(sizes)
     texts = MaskTexts.of(counts)
-    return UncheckedMasks(fields, len(entries), frames, texts, size if same else sizes)
+    positions = np.array(frames, np.int64)
+    return UncheckedMasks(fields, len(entries), positions, texts, size if same else sizes)
 
 
 def check_masks(tracks: Sequence[UncheckedMasks]) -> list[MaskTrack]:
@@ -201,33 +200,46 @@ def check_masks(tracks: Sequence[UncheckedMasks]) -> list[MaskTrack]:
     Raises:
         InputError: A mask is damaged or does not fill its image; the first one is named.
     """
-    pixels = np.concatenate([np.zeros(0, np.int64), *map(_pixels, tracks)])
+    pixels = _pixels(tracks)
     try:
-        found = measure_extents(MaskTexts.join([track.texts for track in tracks]), pixels)
+        found = measure_extents([track.texts for track in tracks], pixels)
     except MaskError as error:
         raise _mask_error(tracks, error) from None
     measured = np.stack([found.areas, found.first, found.stop])
-    parts, start = [], 0
-    for track in tracks:
-        stop = start + len(track.frames)
-        parts.append(_mask_track(track, _merged(track, found, start), measured[:, start:stop]))
-        start = stop
-    return parts
+    stops = np.cumsum(np.array([len(track.frames) for track in tracks], np.int64))
+    starts = stops - np.diff(stops, prepend=0)
+    sums = np.concatenate(([0], np.cumsum(found.areas)))
+    filled = np.concatenate(([0], np.cumsum(found.areas != 0)))
+    means = (sums[stops] - sums[starts]) / np.maximum(filled[stops] - filled[starts], 1)
+    limits = zip(tracks, starts.tolist(), stops.tolist(), means.tolist(), strict=True)
+    return [
+        _mask_track(track, _merged(track, found, start), measured[:, start:stop], mean)
+        for track, start, stop, mean in limits
+    ]
 
 
 def _merged(track: UncheckedMasks, found: Measured, start: int) -> MaskTexts:
     """Return the strings of a track without runs of length zero."""
     stop = start + len(track.frames)
-    if not any(start <= index < stop for index in found.merged):
+    if not found.merged or not any(start <= index < stop for index in found.merged):
         return track.texts
-    strings = [track.texts.string(index) for index in range(len(track.frames))]
-    return MaskTexts.of([found.merged.get(start + k, text) for k, text in enumerate(strings)])
+    strings = enumerate(track.texts.strings(), start)
+    return MaskTexts.of([found.merged.get(index, text) for index, text in strings])
 
 
-def _pixels(track: UncheckedMasks) -> Int64:
-    if isinstance(track.sizes, tuple):
-        return np.full(len(track.frames), track.sizes[0] * track.sizes[1], np.int64)
-    return np.array([height * width for height, width in track.sizes], np.int64)
+def _pixels(tracks: Sequence[UncheckedMasks]) -> Int64:
+    """Return height times width of every mask."""
+    found = [
+        track.sizes[0] * track.sizes[1] if isinstance(track.sizes, tuple) else 0 for track in tracks
+    ]
+    lengths = [len(track.frames) for track in tracks]
+    pixels = np.repeat(np.array(found, np.int64), lengths)
+    start = 0
+    for track, length in zip(tracks, lengths, strict=True):
+        if isinstance(track.sizes, list):
+            pixels[start : start + length] = [height * width for height, width in track.sizes]
+        start += length
+    return pixels
 
 
 def _mask_error(tracks: Sequence[UncheckedMasks], error: MaskError) -> InputError:
@@ -240,19 +252,19 @@ def _mask_error(tracks: Sequence[UncheckedMasks], error: MaskError) -> InputErro
     return track.fields.error(field, error.problem, _REMEDY)
 
 
-def _mask_track(track: UncheckedMasks, texts: MaskTexts, measured: Int64) -> MaskTrack:
+def _mask_track(track: UncheckedMasks, texts: MaskTexts, measured: Int64, mean: float) -> MaskTrack:
     sizes: tuple[int, int] | list[tuple[int, int] | None]
     sizes = track.sizes if isinstance(track.sizes, tuple) else [*track.sizes]
     if len(track.frames) != track.length:
         if isinstance(track.sizes, list):
             sizes = [None] * track.length
-            for frame, size in zip(track.frames, track.sizes, strict=True):
+            for frame, size in zip(track.frames.tolist(), track.sizes, strict=True):
                 sizes[frame] = size
         table = np.zeros((3, track.length), np.int64)
         table[:, track.frames] = measured
         measured = table
     counts = FrameStrings(texts, track.frames, track.length)
-    return MaskTrack(counts, track.frames, sizes, measured[0], measured[1:])
+    return MaskTrack(counts, track.frames, sizes, measured[0], measured[1:], mean)
 
 
 _REMEDY = "Write masks with pycocotools.mask.encode at the size of the original frame"
