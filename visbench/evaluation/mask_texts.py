@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -113,15 +113,15 @@ class FrameStrings(Sequence["str | None"]):
     """One compressed string per frame, None where there is no mask.
 
     Args:
-        texts: The strings.
+        encode: Returns the strings; called when one is asked for the first time.
         frames: Their frames, ascending.
         length: Number of frames.
     """
 
-    __slots__ = ("_strings", "frames", "length", "texts")
+    __slots__ = ("_encode", "_strings", "frames", "length")
 
-    def __init__(self, texts: MaskTexts, frames: Int64, length: int) -> None:
-        self.texts = texts
+    def __init__(self, encode: Callable[[], list[bytes]], frames: Int64, length: int) -> None:
+        self._encode: Callable[[], list[bytes]] | None = encode
         self.frames = frames
         self.length = length
         self._strings: list[bytes | None] | None = None
@@ -137,10 +137,12 @@ class FrameStrings(Sequence["str | None"]):
     def encoded(self) -> list[bytes | None]:
         """The strings as bytes."""
         if self._strings is None:
-            strings: list[bytes | None] = [*self.texts.encoded()]
+            assert self._encode is not None
+            strings: list[bytes | None] = [*self._encode()]
             if len(strings) != self.length:
                 found, strings = strings, [None] * self.length
                 for frame, text in zip(self.frames.tolist(), found, strict=True):
                     strings[frame] = text
             self._strings = strings
+            self._encode = None
         return self._strings

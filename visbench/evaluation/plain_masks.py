@@ -43,7 +43,7 @@ class PlainMasks:
         """Return what the JSON parser would have returned."""
         return [
             None if counts is None else {"size": [*self.size], "counts": counts}
-            for counts in FrameStrings(self.texts, self.frames, self.length)
+            for counts in FrameStrings(self.texts.encoded, self.frames, self.length)
         ]
 
 

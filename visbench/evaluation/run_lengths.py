@@ -264,12 +264,13 @@ def _isolate(masks: MaskTexts) -> npt.NDArray[np.uint8] | None:
     gaps = starts - stops
     if len(gaps):
         usual = int(gaps.min())
-        # An item of this view is as long as a gap, so that a gap is filled at once.
+        # An item of this view is as long as a gap, so that a gap is filled at once; with one at
+        # its end as well, few gaps are longer than that.
         items = len(codes) - usual + 1
         windows: npt.NDArray[Any] = np.ndarray((items,), f"V{usual}", codes, strides=(1,))
-        windows[stops] = np.void(bytes([_FILL]) * usual)
-        longer = gaps > usual
-        limits = zip((stops[longer] + usual).tolist(), starts[longer].tolist(), strict=True)
+        windows[stops] = windows[starts[gaps > usual] - usual] = np.void(bytes([_FILL]) * usual)
+        longer = gaps > 2 * usual
+        limits = zip(stops[longer].tolist(), starts[longer].tolist(), strict=True)
         for begin, end in limits:
             codes[begin:end] = _FILL
     codes[masks.stops[-1]] = _FILL
@@ -300,24 +301,38 @@ def _lengthen(
     begins = continued[groups]
     ends = begins + widths
     highest = (codes[ends] & 31).astype(np.int64) - 16
-    np.subtract.at(widths, np.searchsorted(begins, escapes) - 1, 1)
+    if len(escapes):
+        np.subtract.at(widths, np.searchsorted(begins, escapes) - 1, 1)
     if widths.max() > 5:
         return False
-    values, active, ends, position = highest.copy(), np.arange(len(groups)), ends - 1, 1
+    ends -= 1
+    values = highest * 32 + _lower_digits(codes, ends)
+    active = np.flatnonzero(widths > 1)
+    ends, widths = ends[active], widths[active]
     while len(active):
-        digits = codes[ends]
-        escaped = np.flatnonzero(digits == _ESCAPED)
-        ends[escaped] -= 1
-        digits[escaped] = codes[ends[escaped]]
-        values[active] = values[active] * 32 + ((digits ^ 16) & 31)
-        position += 1
-        longer = widths[active] >= position
-        active, ends = active[longer], ends[longer] - 1
+        ends -= 1
+        values[active] = values[active] * 32 + _lower_digits(codes, ends)
+        widths -= 1
+        if widths.min() == 1:
+            longer = np.flatnonzero(widths > 1)
+            active, ends, widths = active[longer], ends[longer], widths[longer]
     values -= highest
     places = begins - groups + moved[groups]
     # A word may get both of its halves here, so no plain addition at these indices.
     np.add.at(words, places >> 1, values << (32 * (places & 1)))
     return True
+
+
+def _lower_digits(codes: npt.NDArray[np.uint8], places: Int64) -> npt.NDArray[np.uint8]:
+    """Return the digits at some places; a place that is an escape moves to the one before."""
+    digits = codes[places]
+    escaped = np.flatnonzero(digits == _ESCAPED)
+    if len(escaped):
+        places[escaped] -= 1
+        digits[escaped] = codes[places[escaped]]
+    digits ^= 16
+    digits &= 31
+    return digits
 
 
 def compress_runs(counts: Sequence[int] | Int64, height: int, width: int) -> str:

@@ -15,6 +15,7 @@ from visbench.evaluation.errors import InputError
 from visbench.evaluation.fields import Fields, shorten
 from visbench.evaluation.mask_texts import FrameStrings, MaskTexts
 from visbench.evaluation.plain_masks import PlainMasks, simplify
+from visbench.evaluation.plain_runs import measure_runs
 from visbench.evaluation.run_lengths import (
     MAX_PIXELS,
     MaskError,
@@ -143,6 +144,12 @@ def read_masks(
     Raises:
         InputError: A mask is malformed, has another size, or does not fill its image.
     """
+    runs = measure_runs(fields.values.get("segmentations"), size)
+    if runs is not None:
+        table = np.zeros((3, runs.length), np.int64)
+        table[:, runs.frames] = runs.measured
+        counts = FrameStrings(runs.encoded, runs.frames, runs.length)
+        return MaskTrack(counts, runs.frames, size, table[0], table[1:], mean_area(table[0]))
     masks = collect_masks(fields, size, any_size=any_size, polygons=polygons)
     return check_masks([masks])[0]
 
@@ -263,7 +270,7 @@ def _mask_track(track: UncheckedMasks, texts: MaskTexts, measured: Int64, mean: 
         table = np.zeros((3, track.length), np.int64)
         table[:, track.frames] = measured
         measured = table
-    counts = FrameStrings(texts, track.frames, track.length)
+    counts = FrameStrings(texts.encoded, track.frames, track.length)
     return MaskTrack(counts, track.frames, sizes, measured[0], measured[1:], mean)
 
 
