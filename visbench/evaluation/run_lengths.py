@@ -263,14 +263,15 @@ def _isolate(masks: MaskTexts) -> npt.NDArray[np.uint8] | None:
     stops, starts = masks.stops[:-1], masks.starts[1:]
     gaps = starts - stops
     if len(gaps):
-        usual = int(gaps.min())
-        # An item of this view is as long as a gap, so that a gap is filled at once; with one at
-        # its end as well, few gaps are longer than that.
+        # An item of this view is as long as most gaps, so that a gap is filled at once; with one
+        # at its end as well, few gaps are left.
+        usual = int(np.median(gaps))
         items = len(codes) - usual + 1
         windows: npt.NDArray[Any] = np.ndarray((items,), f"V{usual}", codes, strides=(1,))
-        windows[stops] = windows[starts[gaps > usual] - usual] = np.void(bytes([_FILL]) * usual)
-        longer = gaps > 2 * usual
-        limits = zip(stops[longer].tolist(), starts[longer].tolist(), strict=True)
+        filled = gaps >= usual
+        windows[stops[filled]] = windows[starts[filled] - usual] = np.void(bytes([_FILL]) * usual)
+        left = (gaps > 2 * usual) | ~filled
+        limits = zip(stops[left].tolist(), starts[left].tolist(), strict=True)
         for begin, end in limits:
             codes[begin:end] = _FILL
     codes[masks.stops[-1]] = _FILL
