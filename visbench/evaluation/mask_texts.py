@@ -26,8 +26,7 @@ class MaskTexts:
         text: Contains them, and at least one more byte behind each.
         starts: ``(n,)`` position of the first byte of each, ascending.
         stops: ``(n,)`` position behind the last byte of each.
-        escapes: Positions of bytes that do not count: JSON writes two backslashes for one. If there
-            are any, every backslash of the strings is written so.
+        escapes: Positions of bytes that do not count: JSON writes two backslashes for one.
     """
 
     text: bytes
@@ -47,10 +46,7 @@ class MaskTexts:
 
     @classmethod
     def join(cls, parts: Sequence[MaskTexts]) -> MaskTexts:
-        """Put masks together; parts of the same text must follow one another in its order.
-
-        In what is returned, backslashes may be escaped in one mask and not in another.
-        """
+        """Put masks together; parts of the same text must follow one another in its order."""
         filled = [part for part in parts if len(part)]
         pieces = [
             cls._join_same(list(group)) for _, group in groupby(filled, lambda part: id(part.text))
@@ -98,11 +94,19 @@ class MaskTexts:
 
     def encoded(self) -> list[bytes]:
         """Return all masks, unchecked."""
-        limits = zip(self.starts.tolist(), self.stops.tolist(), strict=True)
-        found = [self.text[start:stop] for start, stop in limits]
-        if len(self.escapes):
-            return [text.replace(b"\\\\", b"\\") if b"\\" in text else text for text in found]
-        return found
+        if not len(self):
+            return []
+        masks = self._join_same([self])._unescaped() if len(self.escapes) else self
+        text = masks.text
+        limits = zip(masks.starts.tolist(), masks.stops.tolist(), strict=True)
+        return [text[start:stop] for start, stop in limits]
+
+    def _unescaped(self) -> MaskTexts:
+        keep = np.ones(len(self.text), np.bool_)
+        keep[self.escapes] = False
+        text = np.frombuffer(self.text, np.uint8)[keep].tobytes()
+        starts, stops = (x - np.searchsorted(self.escapes, x) for x in (self.starts, self.stops))
+        return MaskTexts(text, starts, stops, self.escapes[:0])
 
     def strings(self) -> list[str]:
         """Return all masks; what is not ASCII becomes another invalid character."""

@@ -171,13 +171,13 @@ def _tagged(
     incomparable and cost nothing. The width has no part in the intersection.
     """
     masks = []
-    for index, frame in zip(which.tolist(), frames.tolist(), strict=True):
-        track = tracks[index]
-        sizes = track.sizes
-        size = sizes if isinstance(sizes, tuple) else sizes[start + frame]
-        height, width = size or (0, 0)
-        counts = track.counts.encoded[start + frame]
-        masks.append({"size": [height, width * number + frame], "counts": counts})
+    indices = which.tolist()
+    used = {index: (tracks[index].counts.encoded, tracks[index].sizes) for index in {*indices}}
+    for index, frame in zip(indices, frames.tolist(), strict=True):
+        strings, size = used[index]
+        height, width = (size if type(size) is tuple else size[start + frame]) or (0, 0)
+        size_and_frame = [height, width * number + frame]
+        masks.append({"size": size_and_frame, "counts": strings[start + frame]})
     return masks
 
 
