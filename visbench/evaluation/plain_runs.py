@@ -87,7 +87,10 @@ def _measure(runs: Int64, stops: Int64, pixels: int) -> Int64 | None:
         return None
     if (np.add.reduceat(runs, starts) != pixels).any():
         return None
-    foreground = (np.arange(len(runs)) - np.repeat(starts, lengths)) % 2
-    areas = np.add.reduceat(runs * foreground, starts)
+    odd = runs.copy()
+    odd[::2] = 0
+    sums = np.add.reduceat(odd, starts)
+    # Every second run is foreground, counted from the first run of the mask.
+    areas = np.where(starts % 2 == 0, sums, pixels - sums)
     behind = np.where(lengths % 2 == 1, runs[stops - 1], 0)
     return np.stack([areas, runs[starts], pixels - behind])

@@ -25,6 +25,7 @@ __all__ = ["find_split", "iterate_records", "open_json", "parse", "read_json", "
 
 BLOCK_SIZE = 1 << 20
 MAX_RECORD = 1 << 28
+MAX_SCAN = 1 << 24
 _MAX_KEY = 64
 _SPLIT_WINDOW = 1 << 23
 _FIRST_KEY = re.compile(rb'\s*\[\s*\{\s*("[^"\\]{1,60}")\s*:')
@@ -312,7 +313,7 @@ class _RecordReader:
         if not self.separator:
             return 0
         position, start = 0, self.buffer.find(b"{")
-        scan = MaskScan(self.buffer) if self.plain else None
+        scan = MaskScan(self.buffer) if self.plain and len(self.buffer) <= MAX_SCAN else None
         while start >= 0:
             try:
                 record, end = self._guessed_object(start, scan)
