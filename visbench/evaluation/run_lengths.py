@@ -224,10 +224,13 @@ def _decode(masks: MaskTexts) -> tuple[Int64, Int64, Bool] | None:
         of each mask, and whether a mask has an odd number of runs (then a zero is added). None if
         there is a wrong character, a string without end, or a number of more than six characters.
     """
-    starts, stops, escapes = masks.starts, masks.stops, masks.escapes
-    codes = _isolate(masks)
+    isolated = _isolate(masks)
+    if isolated is None:
+        return None
+    codes, escapes = isolated
+    starts, stops = masks.starts, masks.stops
     lengths = stops - starts
-    if codes is None or lengths.min() <= 0 or codes[stops - 1].max() >= _CONTINUED:
+    if lengths.min() <= 0 or codes[stops - 1].max() >= _CONTINUED:
         return None
     continued = np.flatnonzero(codes >= _CONTINUED)
     counts = np.searchsorted(continued, stops)
@@ -245,21 +248,17 @@ def _decode(masks: MaskTexts) -> tuple[Int64, Int64, Bool] | None:
     first = np.cumsum(rows) - rows
     # How far a number moves, but for the continued characters of its mask before it.
     moved = np.repeat(2 * first - starts + counts - extra, extra)
-    escapes = escapes[codes[escapes] == _ESCAPED]
     complete = _lengthen(words, codes, continued, moved, escapes)
     return (words, first, odd) if complete else None
 
 
-def _isolate(masks: MaskTexts) -> npt.NDArray[np.uint8] | None:
-    """Return the text with all marked that does not belong to the masks; None if it has the mark.
+def _isolate(masks: MaskTexts) -> tuple[npt.NDArray[np.uint8], Int64] | None:
+    """Return the text with all overwritten that is not masks, and the escapes in these.
 
-    Escapes look like one more continued character.
+    Escapes are replaced by a mark that looks like one more continued character. None if there is
+    such a mark already.
     """
     codes = np.frombuffer(masks.text, np.uint8).copy()
-    if len(masks.escapes):
-        if (codes == _ESCAPED).any():
-            return None
-        codes[masks.escapes] = _ESCAPED
     stops, starts = masks.stops[:-1], masks.starts[1:]
     gaps = starts - stops
     if len(gaps):
@@ -275,7 +274,11 @@ def _isolate(masks: MaskTexts) -> npt.NDArray[np.uint8] | None:
         for begin, end in limits:
             codes[begin:end] = _FILL
     codes[masks.stops[-1]] = _FILL
-    return codes
+    if (codes == _ESCAPED).any():
+        return None
+    escapes = masks.escapes[codes[masks.escapes] != _FILL]
+    codes[escapes] = _ESCAPED
+    return codes, escapes
 
 
 def _lengthen(
