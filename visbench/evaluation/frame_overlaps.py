@@ -262,4 +262,4 @@ def _intersect(predictions: Sequence[MaskTrack], objects: Sequence[MaskTrack], f
 
 
 def _encoded(tracks: Sequence[MaskTrack], frame: int) -> list[dict[str, Any]]:
-    return [{"size": track.size(frame), "counts": track.counts[frame]} for track in tracks]
+    return [{"size": track.size(frame), "counts": track.counts.encoded[frame]} for track in tracks]

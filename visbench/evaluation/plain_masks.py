@@ -6,7 +6,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from visbench.evaluation.mask_texts import FrameStrings, MaskTexts
+
 __all__ = ["PlainMasks", "simplify"]
+
+Int64 = npt.NDArray[np.int64]
 
 _NONE = type(None)
 
@@ -17,11 +24,15 @@ class PlainMasks:
 
     Attributes:
         size: Height and width in pixels.
-        counts: One compressed string per frame, unchecked; None where there is no mask.
+        length: Number of entries, one per frame.
+        frames: Those that are no null.
+        texts: Their compressed strings, unchecked.
     """
 
     size: tuple[int, int]
-    counts: list[str | None]
+    length: int
+    frames: Int64
+    texts: MaskTexts
 
     @property
     def pixels(self) -> int:
@@ -32,7 +43,7 @@ class PlainMasks:
         """Return what the JSON parser would have returned."""
         return [
             None if counts is None else {"size": [*self.size], "counts": counts}
-            for counts in self.counts
+            for counts in FrameStrings(self.texts.encoded, self.frames, self.length)
         ]
 
 
@@ -61,4 +72,6 @@ def simplify(entries: Any) -> PlainMasks | None:
     # A list is equal to nothing but lists; arrays would not give a truth value here.
     if {*map(type, sizes)} != {list} or sizes.count(sizes[0]) != len(sizes):
         return None
-    return PlainMasks((sizes[0][0], sizes[0][1]), counts)
+    frames = [frame for frame, text in enumerate(counts) if text is not None]
+    texts = MaskTexts.of([text for text in counts if text is not None])
+    return PlainMasks((sizes[0][0], sizes[0][1]), len(counts), np.array(frames, np.int64), texts)

@@ -64,7 +64,7 @@ class _Unchecked:
     @property
     def characters(self) -> int:
         """Length of its compressed masks."""
-        return sum(map(len, self.masks.counts)) if self.masks else 0
+        return self.masks.texts.length if self.masks else 0
 
 
 def _finish(waiting: Sequence[_Unchecked]) -> list[Prediction]:

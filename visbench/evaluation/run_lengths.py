@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as mask_utils
 
+from visbench.evaluation.mask_texts import MaskTexts
+
 __all__ = [
     "MAX_PIXELS",
     "MaskError",
@@ -36,6 +38,12 @@ _MAX_CHARACTERS_PER_RUN = 7
 _MAX_OUTLINE = 20_000_000
 _POLYGON_UPSAMPLING = 5
 _CONTINUED = 80
+_ZERO = 48
+_FILL = 33
+_ESCAPED = 126
+_INVALID = 255
+_HIGHEST = bytes(c & 31 if _ZERO <= c < _CONTINUED else _INVALID for c in range(256))
+_DROPPED = bytes([_FILL, _ESCAPED, *range(_CONTINUED, 112)])
 _FOREIGN = re.compile(r"[^0-o]")
 _OVERLONG = re.compile(r"[P-o]{7}")
 _HALF = 1 << 31
@@ -63,13 +71,13 @@ class Measured:
         areas: ``(n,)`` foreground pixels.
         first: ``(n,)`` no foreground pixel comes before this one, counted down the columns.
         stop: ``(n,)`` no foreground pixel is this one or a later one.
-        strings: The masks with zero-length runs merged away; what had none is the object given.
+        merged: The masks that have zero-length runs, by position, with these merged away.
     """
 
     areas: Int64
     first: Int64
     stop: Int64
-    strings: list[str]
+    merged: dict[int, str]
 
 
 def measure(strings: list[str], pixels: Int64) -> tuple[Int64, list[str]]:
@@ -86,33 +94,36 @@ def measure(strings: list[str], pixels: Int64) -> tuple[Int64, list[str]]:
     Raises:
         MaskError: A string is damaged or its runs do not add up to its number of pixels.
     """
-    found = measure_extents(strings, pixels)
-    return found.areas, found.strings
+    found = measure_extents([MaskTexts.of(strings)], pixels)
+    return found.areas, [found.merged.get(index, text) for index, text in enumerate(strings)]
 
 
-def measure_extents(strings: list[str], pixels: Int64) -> Measured:
+def measure_extents(parts: Sequence[MaskTexts], pixels: Int64) -> Measured:
     """Check compressed masks, count their foreground pixels and find where these begin and end.
 
     Args:
-        strings: n compressed run-length strings.
+        parts: n compressed masks.
         pixels: As in :func:`measure`.
 
     Raises:
         MaskError: A string is damaged or its runs do not add up to its number of pixels.
     """
-    if not strings:
+    masks = MaskTexts.join(parts)
+    if not len(masks):
         empty = np.zeros(0, np.int64)
-        return Measured(empty, empty, empty, strings)
-    decoded = _decode(strings)
+        return Measured(empty, empty, empty, {})
+    decoded = _decode(masks)
     if decoded is None:
         # Something is unusual about one of them: look at each alone.
-        areas, first, stop = np.zeros((3, len(strings)), np.int64)
-        found = Measured(areas, first, stop, [*strings])
-        doubtful: Bool = np.ones(len(strings), np.bool_)
+        areas, first, stop = np.zeros((3, len(masks)), np.int64)
+        found = Measured(areas, first, stop, {})
+        doubtful: Bool = np.ones(len(masks), np.bool_)
     else:
-        found, doubtful = _integrate(strings, pixels, *decoded)
-    for index in np.flatnonzero(doubtful).tolist():
-        _measure_one(found, index, strings[index], int(pixels[index]))
+        found, doubtful = _integrate(pixels, *decoded)
+    if doubtful.any():
+        strings = [text for part in parts for text in part.strings()]
+        for index in np.flatnonzero(doubtful).tolist():
+            _measure_one(found, index, strings[index], int(pixels[index]))
     return found
 
 
@@ -133,7 +144,7 @@ def _measure_one(found: Measured, index: int, text: str, pixels: int) -> None:
     found.first[index] = runs[0]
     found.stop[index] = pixels - (runs[-1] if len(runs) % 2 else 0)
     if 0 in runs[1:]:
-        found.strings[index] = compress_runs(runs, pixels, 1)
+        found.merged[index] = compress_runs(runs, pixels, 1)
 
 
 def read_runs(text: str, pixels: int) -> list[int]:
@@ -171,9 +182,7 @@ def read_runs(text: str, pixels: int) -> list[int]:
     return runs
 
 
-def _integrate(
-    strings: list[str], pixels: Int64, words: Int64, starts: Int64, odd: Bool
-) -> tuple[Measured, Bool]:
+def _integrate(pixels: Int64, words: Int64, starts: Int64, odd: Bool) -> tuple[Measured, Bool]:
     """Turn differences into run lengths; also tell which masks are damaged or have empty runs.
 
     Two runs, background and foreground, share a word. That is exact as long as no run is negative
@@ -187,25 +196,27 @@ def _integrate(
     words[starts[1:]] -= np.add.reduceat(words, starts)[:-1]
     np.cumsum(words, out=words)
     words[starts] += first
-    words[last[odd]] &= _LOW
+    added = last[odd]
+    words[added] &= _LOW
     totals = np.add.reduceat(words, starts)
     areas = totals >> 32
-    halves = words.view(np.int32)
+    stop = pixels.copy()
+    stop[odd] -= words[added]
     doubtful = (totals & _LOW) + areas != pixels
-    if halves.min() < 0:
-        doubtful |= np.minimum.reduceat(halves, 2 * starts) < 0
-    if (last - starts + 1).max() * int(halves.max()) > _LOW:
-        doubtful |= (last - starts + 1) * int(halves.max()) > _LOW
     # Zeros that belong: the half that fills up an odd number of runs, and an empty first run.
-    zeros = np.count_nonzero(odd) + np.count_nonzero(first == 0)
-    if np.count_nonzero(halves) + zeros != len(halves):
-        found = np.add.reduceat((halves == 0).astype(np.int64), 2 * starts)
-        doubtful |= found != odd.astype(np.int64) + (first == 0)
-    stop = pixels - np.where(odd, words[last] & _LOW, 0)
-    return Measured(areas, first, stop, [*strings] if doubtful.any() else strings), doubtful
+    words[added] += 1 << 32
+    words[starts[first == 0]] += 1
+    halves = words.view(np.int32)
+    if halves.min() <= 0:
+        doubtful |= np.minimum.reduceat(halves, 2 * starts) <= 0
+    rows = last - starts + 1
+    highest = int(halves.max())
+    if int(rows.max()) * highest > _LOW:
+        doubtful |= rows * highest > _LOW
+    return Measured(areas, first, stop, {}), doubtful
 
 
-def _decode(strings: list[str]) -> tuple[Int64, Int64, Bool] | None:
+def _decode(masks: MaskTexts) -> tuple[Int64, Int64, Bool] | None:
     """Read the numbers of all masks.
 
     Returns:
@@ -213,42 +224,75 @@ def _decode(strings: list[str]) -> tuple[Int64, Int64, Bool] | None:
         of each mask, and whether a mask has an odd number of runs (then a zero is added). None if
         there is a wrong character, a string without end, or a number of more than six characters.
     """
-    lengths = np.fromiter(map(len, strings), np.int64, len(strings))
-    joined = "0".join([*strings, ""])
-    if not lengths.all() or not joined.isascii():
+    isolated = _isolate(masks)
+    if isolated is None:
         return None
-    codes = np.frombuffer(joined.encode("ascii"), np.uint8)
-    added = np.cumsum(lengths + 1) - 1
-    if codes.min() < 48 or codes.max() > 111 or codes[added - 1].max() >= _CONTINUED:
+    codes, escapes = isolated
+    starts, stops = masks.starts, masks.stops
+    lengths = stops - starts
+    if lengths.min() <= 0 or codes[stops - 1].max() >= _CONTINUED:
         return None
-    drop = codes >= _CONTINUED
-    continued = np.flatnonzero(drop)
-    extra = np.diff(np.searchsorted(continued, added), prepend=0)
+    continued = np.flatnonzero(codes >= _CONTINUED)
+    counts = np.searchsorted(continued, stops)
+    extra = np.diff(counts, prepend=0)
     runs = lengths - extra
     odd = runs % 2 == 1
-    drop[added[~odd]] = True
-    kept = codes[~drop]
-    kept &= 31
-    words = kept.view("<u2").astype(np.int64)
-    words *= (1 << 24) + 1
-    words &= 0xFF | (0xFF << 32)
-    words -= 16 + (16 << 32)
-    surplus = 1 - odd.astype(np.int64)
-    before = np.repeat(np.cumsum(surplus) - surplus, extra)
-    if not _lengthen(words, codes, continued, before):
-        return None
+    codes[stops[odd]] = _ZERO
     rows = (runs + 1) // 2
-    return words, np.cumsum(rows) - rows, odd
+    # The last characters of all numbers, which hold their highest bits.
+    kept = np.frombuffer(codes.tobytes().translate(_HIGHEST, _DROPPED), np.uint8)
+    if len(kept) != 2 * rows.sum() or kept.max() == _INVALID:
+        return None
+    words = kept.astype(np.int32).view(np.int64)
+    words -= 16 + (16 << 32)
+    first = np.cumsum(rows) - rows
+    # How far a number moves, but for the continued characters of its mask before it.
+    moved = np.repeat(2 * first - starts + counts - extra, extra)
+    complete = _lengthen(words, codes, continued, moved, escapes)
+    return (words, first, odd) if complete else None
 
 
-def _lengthen(words: Int64, codes: npt.NDArray[np.uint8], continued: Int64, before: Int64) -> bool:
+def _isolate(masks: MaskTexts) -> tuple[npt.NDArray[np.uint8], Int64] | None:
+    """Return the text with all overwritten that is not masks, and the escapes in these.
+
+    Escapes are replaced by a mark that looks like one more continued character. None if there is
+    such a mark already.
+    """
+    codes = np.frombuffer(masks.text, np.uint8).copy()
+    stops, starts = masks.stops[:-1], masks.starts[1:]
+    gaps = starts - stops
+    if len(gaps):
+        # An item of this view is as long as most gaps, so that a gap is filled at once; with one
+        # at its end as well, few gaps are left.
+        usual = int(np.median(gaps))
+        items = len(codes) - usual + 1
+        windows: npt.NDArray[Any] = np.ndarray((items,), f"V{usual}", codes, strides=(1,))
+        filled = gaps >= usual
+        windows[stops[filled]] = windows[starts[filled] - usual] = np.void(bytes([_FILL]) * usual)
+        left = (gaps > 2 * usual) | ~filled
+        limits = zip(stops[left].tolist(), starts[left].tolist(), strict=True)
+        for begin, end in limits:
+            codes[begin:end] = _FILL
+    codes[masks.stops[-1]] = _FILL
+    if (codes == _ESCAPED).any():
+        return None
+    escapes = masks.escapes[codes[masks.escapes] != _FILL]
+    codes[escapes] = _ESCAPED
+    return codes, escapes
+
+
+def _lengthen(
+    words: Int64, codes: npt.NDArray[np.uint8], continued: Int64, moved: Int64, escapes: Int64
+) -> bool:
     """Complete the numbers of more than one character; False if one has more than six.
 
     Args:
         words: Changed in place; they hold the last characters, which are the highest bits.
         codes: All characters.
         continued: Positions of the characters that are not the last of their number.
-        before: How many added zeros were dropped before each of them.
+        moved: For each of them, what to add to the position of its number to find it in the
+            halves of the words, if no character of its mask were continued.
+        escapes: Positions of the characters that do not count.
     """
     if not len(continued):
         return True
@@ -258,23 +302,41 @@ def _lengthen(words: Int64, codes: npt.NDArray[np.uint8], continued: Int64, befo
     np.not_equal(continued[1:], continued[:-1] + 1, out=first[1:])
     groups = np.flatnonzero(first)
     widths = np.diff(groups, append=len(continued))
+    begins = continued[groups]
+    ends = begins + widths
+    highest = (codes[ends] & 31).astype(np.int64) - 16
+    if len(escapes):
+        np.subtract.at(widths, np.searchsorted(begins, escapes) - 1, 1)
     if widths.max() > 5:
         return False
-    ends = continued[groups] + widths
-    highest = (codes[ends] & 31).astype(np.int64) - 16
-    values = highest * 32 + ((codes[ends - 1] ^ 16) & 31)
+    ends -= 1
+    values = highest * 32 + _lower_digits(codes, ends)
     active = np.flatnonzero(widths > 1)
-    position = 2
+    ends, widths = ends[active], widths[active]
     while len(active):
-        low = (codes[ends[active] - position] ^ 16) & 31
-        values[active] = values[active] * 32 + low
-        position += 1
-        active = active[widths[active] >= position]
+        ends -= 1
+        values[active] = values[active] * 32 + _lower_digits(codes, ends)
+        widths -= 1
+        if widths.min() == 1:
+            longer = np.flatnonzero(widths > 1)
+            active, ends, widths = active[longer], ends[longer], widths[longer]
     values -= highest
-    places = continued[groups] - groups - before[groups]
+    places = begins - groups + moved[groups]
     # A word may get both of its halves here, so no plain addition at these indices.
     np.add.at(words, places >> 1, values << (32 * (places & 1)))
     return True
+
+
+def _lower_digits(codes: npt.NDArray[np.uint8], places: Int64) -> npt.NDArray[np.uint8]:
+    """Return the digits at some places; a place that is an escape moves to the one before."""
+    digits = codes[places]
+    escaped = np.flatnonzero(digits == _ESCAPED)
+    if len(escaped):
+        places[escaped] -= 1
+        digits[escaped] = codes[places[escaped]]
+    digits ^= 16
+    digits &= 31
+    return digits
 
 
 def compress_runs(counts: Sequence[int] | Int64, height: int, width: int) -> str:

@@ -18,12 +18,14 @@ import numpy.typing as npt
 import orjson
 
 from visbench.evaluation.errors import InputError
+from visbench.evaluation.mask_scan import MaskScan
 from visbench.evaluation.plain_masks import simplify
 
 __all__ = ["find_split", "iterate_records", "open_json", "parse", "read_json", "read_json_records"]
 
 BLOCK_SIZE = 1 << 20
 MAX_RECORD = 1 << 28
+MAX_SCAN = 1 << 24
 _MAX_KEY = 64
 _SPLIT_WINDOW = 1 << 23
 _FIRST_KEY = re.compile(rb'\s*\[\s*\{\s*("[^"\\]{1,60}")\s*:')
@@ -310,22 +312,34 @@ class _RecordReader:
         """Yield the objects of the buffer that end where expected; return where the rest begins."""
         if not self.separator:
             return 0
-        text = memoryview(self.buffer)
         position, start = 0, self.buffer.find(b"{")
+        scan = MaskScan(self.buffer) if self.plain and len(self.buffer) <= MAX_SCAN else None
         while start >= 0:
-            end = self.buffer.find(self.separator, start) + 1
-            if end == 0:
-                break
             try:
-                record = orjson.loads(text[start:end])
+                record, end = self._guessed_object(start, scan)
             except orjson.JSONDecodeError:
                 self.separator = b""
                 break
+            if end == 0:
+                break
             self._check_gap(self.buffer[position:start])
-            yield self._simplified(record)
+            yield record
             self.count += 1
             position, start = end, end + self.gap
         return position
+
+    def _guessed_object(self, start: int, scan: MaskScan | None) -> tuple[Any, int]:
+        """Return the object that begins at a position and where it ends; 0 if it does not."""
+        run = None if scan is None else scan.run(start)
+        if scan is not None and run is not None:
+            end = self.buffer.find(self.separator, run.end) + 1
+            record = scan.record(start, end, run) if end else None
+            if record is not None:
+                return record, end
+        end = self.buffer.find(self.separator, start) + 1
+        if end == 0:
+            return None, 0
+        return self._simplified(orjson.loads(memoryview(self.buffer)[start:end])), end
 
     def _simplified(self, record: Any) -> Any:
         masks = simplify(record.get("segmentations")) if self.plain else None

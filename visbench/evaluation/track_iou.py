@@ -79,7 +79,7 @@ class _Stacked:
         table = np.zeros((4, length, len(tracks)), np.int64)
         for column, track in enumerate(tracks):
             common = min(length, len(track.counts))
-            table[0, :common, column] = [counts is not None for counts in track.counts[:common]]
+            table[0, track.frames[track.frames < length], column] = 1
             table[1, :common, column] = track.areas[:common]
             table[2:, :common, column] = track.spans[:, :common]
         return cls(table[0] > 0, table[1], table[2], table[3])
@@ -171,11 +171,13 @@ def _tagged(
     incomparable and cost nothing. The width has no part in the intersection.
     """
     masks = []
-    for index, frame in zip(which.tolist(), frames.tolist(), strict=True):
-        track = tracks[index]
-        height, width = track.size(start + frame) or (0, 0)
-        counts = track.counts[start + frame]
-        masks.append({"size": [height, width * number + frame], "counts": counts})
+    indices = which.tolist()
+    used = {index: (tracks[index].counts.encoded, tracks[index].sizes) for index in {*indices}}
+    for index, frame in zip(indices, frames.tolist(), strict=True):
+        strings, size = used[index]
+        height, width = (size if type(size) is tuple else size[start + frame]) or (0, 0)
+        size_and_frame = [height, width * number + frame]
+        masks.append({"size": size_and_frame, "counts": strings[start + frame]})
     return masks
 
 

@@ -13,10 +13,13 @@ import numpy.typing as npt
 
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.fields import Fields, shorten
+from visbench.evaluation.mask_texts import FrameStrings, MaskTexts
 from visbench.evaluation.plain_masks import PlainMasks, simplify
+from visbench.evaluation.plain_runs import measure_runs
 from visbench.evaluation.run_lengths import (
     MAX_PIXELS,
     MaskError,
+    Measured,
     compress_runs,
     measure_extents,
     rasterize_polygons,
@@ -43,21 +46,21 @@ class MaskTrack:
 
     Attributes:
         counts: T compressed strings; None where there is no mask.
+        frames: The frames with a mask.
         sizes: Height and width of all masks, or a list of T sizes where they differ.
         areas: ``(T,)`` foreground pixels, 0 where there is no mask.
         spans: ``(2, T)`` pixels, counted down the columns: no foreground comes before the first
             one, and none is the second or a later one.
+        mean_area: Mean area in pixels over the frames where the mask is not empty; 0 if there are
+            none.
     """
 
-    counts: list[str | None]
+    counts: FrameStrings
+    frames: Int64
     sizes: tuple[int, int] | list[tuple[int, int] | None]
     areas: Int64
     spans: Int64
-
-    @property
-    def mean_area(self) -> float:
-        """Mean area in pixels over the frames where the mask is not empty; 0 if there are none."""
-        return mean_area(self.areas)
+    mean_area: float
 
     @cached_property
     def rles(self) -> list[dict[str, Any] | None]:
@@ -66,9 +69,9 @@ class MaskTrack:
 
     def size(self, frame: int) -> tuple[int, int] | None:
         """Return height and width of the mask in a frame; None without a mask."""
-        if self.counts[frame] is None:
-            return None
-        return self.sizes if isinstance(self.sizes, tuple) else self.sizes[frame]
+        if not isinstance(self.sizes, tuple):
+            return self.sizes[frame]
+        return None if self.counts[frame] is None else self.sizes
 
     def rle(self, frame: int) -> dict[str, Any] | None:
         """Return the mask in a frame in the form that pycocotools takes; None without a mask."""
@@ -97,8 +100,8 @@ class BoxTrack:
 def mean_area(areas: npt.ArrayLike) -> float:
     """Return the mean of the areas that are not 0, or 0 if there are none."""
     values = np.asarray(areas)
-    values = values[values != 0]
-    return float(values.mean()) if len(values) else 0.0
+    number = np.count_nonzero(values)
+    return float(values[values != 0].mean()) if number else 0.0
 
 
 @dataclass(frozen=True)
@@ -109,14 +112,14 @@ class UncheckedMasks:
         fields: The record, for messages.
         length: Number of entries T.
         frames: Indices of the entries that are no null.
-        counts: Their compressed strings.
+        texts: Their compressed strings.
         sizes: Height and width of all of them, or a list of their sizes where they differ.
     """
 
     fields: Fields
     length: int
-    frames: list[int]
-    counts: list[str]
+    frames: Int64
+    texts: MaskTexts
     sizes: tuple[int, int] | list[tuple[int, int]]
 
 
@@ -141,6 +144,12 @@ def read_masks(
     Raises:
         InputError: A mask is malformed, has another size, or does not fill its image.
     """
+    runs = measure_runs(fields.values.get("segmentations"), size)
+    if runs is not None:
+        table = np.zeros((3, runs.length), np.int64)
+        table[:, runs.frames] = runs.measured
+        counts = FrameStrings(runs.encoded, runs.frames, runs.length)
+        return MaskTrack(counts, runs.frames, size, table[0], table[1:], mean_area(table[0]))
     masks = collect_masks(fields, size, any_size=any_size, polygons=polygons)
     return check_masks([masks])[0]
 
@@ -168,7 +177,8 @@ def collect_masks(
         entries = simplify(entries) or entries
     if isinstance(entries, PlainMasks):
         if entries.size == size or (any_size and entries.pixels <= MAX_PIXELS):
-            return _collect_plain(fields, entries)
+            plain = entries
+            return UncheckedMasks(fields, plain.length, plain.frames, plain.texts, plain.size)
         entries = entries.as_json()
     else:
         entries = fields.list("segmentations", "one mask or null per frame is expected")
@@ -186,13 +196,9 @@ def collect_masks(
         counts.append(text)
         sizes.append(one)
     same = sizes.count(size) == len(sizes)
-    return UncheckedMasks(fields, len(entries), frames, counts, size if same else sizes)
-
-
-def _collect_plain(fields: Fields, masks: PlainMasks) -> UncheckedMasks:
-    frames = [frame for frame, counts in enumerate(masks.counts) if counts is not None]
-    counts = [counts for counts in masks.counts if counts is not None]
-    return UncheckedMasks(fields, len(masks.counts), frames, counts, masks.size)
+    texts = MaskTexts.of(counts)
+    positions = np.array(frames, np.int64)
+    return UncheckedMasks(fields, len(entries), positions, texts, size if same else sizes)
 
 
 def check_masks(tracks: Sequence[UncheckedMasks]) -> list[MaskTrack]:
@@ -201,53 +207,71 @@ def check_masks(tracks: Sequence[UncheckedMasks]) -> list[MaskTrack]:
     Raises:
         InputError: A mask is damaged or does not fill its image; the first one is named.
     """
-    strings = [counts for track in tracks for counts in track.counts]
-    pixels = np.concatenate([np.zeros(0, np.int64), *map(_pixels, tracks)])
+    pixels = _pixels(tracks)
     try:
-        found = measure_extents(strings, pixels)
+        found = measure_extents([track.texts for track in tracks], pixels)
     except MaskError as error:
         raise _mask_error(tracks, error) from None
     measured = np.stack([found.areas, found.first, found.stop])
-    parts, start = [], 0
-    for track in tracks:
-        part = slice(start, start + len(track.counts))
-        parts.append(_mask_track(track, found.strings[part], measured[:, part]))
-        start = part.stop
-    return parts
+    stops = np.cumsum(np.array([len(track.frames) for track in tracks], np.int64))
+    starts = stops - np.diff(stops, prepend=0)
+    sums = np.concatenate(([0], np.cumsum(found.areas)))
+    filled = np.concatenate(([0], np.cumsum(found.areas != 0)))
+    means = (sums[stops] - sums[starts]) / np.maximum(filled[stops] - filled[starts], 1)
+    limits = zip(tracks, starts.tolist(), stops.tolist(), means.tolist(), strict=True)
+    return [
+        _mask_track(track, _merged(track, found, start), measured[:, start:stop], mean)
+        for track, start, stop, mean in limits
+    ]
 
 
-def _pixels(track: UncheckedMasks) -> Int64:
-    if isinstance(track.sizes, tuple):
-        return np.full(len(track.counts), track.sizes[0] * track.sizes[1], np.int64)
-    return np.array([height * width for height, width in track.sizes], np.int64)
+def _merged(track: UncheckedMasks, found: Measured, start: int) -> MaskTexts:
+    """Return the strings of a track without runs of length zero."""
+    stop = start + len(track.frames)
+    if not found.merged or not any(start <= index < stop for index in found.merged):
+        return track.texts
+    strings = enumerate(track.texts.strings(), start)
+    return MaskTexts.of([found.merged.get(index, text) for index, text in strings])
+
+
+def _pixels(tracks: Sequence[UncheckedMasks]) -> Int64:
+    """Return height times width of every mask."""
+    found = [
+        track.sizes[0] * track.sizes[1] if isinstance(track.sizes, tuple) else 0 for track in tracks
+    ]
+    lengths = [len(track.frames) for track in tracks]
+    pixels = np.repeat(np.array(found, np.int64), lengths)
+    start = 0
+    for track, length in zip(tracks, lengths, strict=True):
+        if isinstance(track.sizes, list):
+            pixels[start : start + length] = [height * width for height, width in track.sizes]
+        start += length
+    return pixels
 
 
 def _mask_error(tracks: Sequence[UncheckedMasks], error: MaskError) -> InputError:
     index = error.index
     for track in tracks:
-        if index < len(track.counts):
+        if index < len(track.frames):
             break
-        index -= len(track.counts)
+        index -= len(track.frames)
     field = f"segmentations[{track.frames[index]}]"
     return track.fields.error(field, error.problem, _REMEDY)
 
 
-def _mask_track(track: UncheckedMasks, strings: list[str], measured: Int64) -> MaskTrack:
-    counts: list[str | None] = [*strings]
+def _mask_track(track: UncheckedMasks, texts: MaskTexts, measured: Int64, mean: float) -> MaskTrack:
     sizes: tuple[int, int] | list[tuple[int, int] | None]
     sizes = track.sizes if isinstance(track.sizes, tuple) else [*track.sizes]
-    if len(strings) != track.length:
-        counts = [None] * track.length
-        for frame, text in zip(track.frames, strings, strict=True):
-            counts[frame] = text
+    if len(track.frames) != track.length:
         if isinstance(track.sizes, list):
             sizes = [None] * track.length
-            for frame, size in zip(track.frames, track.sizes, strict=True):
+            for frame, size in zip(track.frames.tolist(), track.sizes, strict=True):
                 sizes[frame] = size
         table = np.zeros((3, track.length), np.int64)
         table[:, track.frames] = measured
         measured = table
-    return MaskTrack(counts, sizes, measured[0], measured[1:])
+    counts = FrameStrings(texts.encoded, track.frames, track.length)
+    return MaskTrack(counts, track.frames, sizes, measured[0], measured[1:], mean)
 
 
 _REMEDY = "Write masks with pycocotools.mask.encode at the size of the original frame"

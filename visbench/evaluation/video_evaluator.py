@@ -310,14 +310,14 @@ class VideoEvaluator:
     def _cell(self, kind: str, key: _CellKey) -> Cell:
         objects = self._objects(key)
         found = sorted(self._compared[kind].get(key, ()), key=self._order)[: LIMITS[-1]]
-        ious = [prediction.ious for prediction in found]
+        ious = [prediction.ious for prediction in found] if objects else []
         return Cell(
             video_id=key[0],
             category_id=key[1],
             result_index=np.array([prediction.index for prediction in found], np.int64),
             scores=np.array([prediction.score for prediction in found], np.float64),
             areas=np.array([prediction.area for prediction in found], np.float64),
-            ious=np.stack(ious) if ious else np.zeros((0, len(objects))),
+            ious=np.stack(ious) if ious else np.zeros((len(found), len(objects))),
             gt_ids=np.array([track.id for track in objects], np.int64),
             gt_areas=np.array([track.area for track in objects], np.float64),
             gt_crowd=np.array([track.is_crowd for track in objects], np.bool_),

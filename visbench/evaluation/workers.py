@@ -28,8 +28,8 @@ __all__ = ["LARGE_FILE", "add_file"]
 LARGE_FILE = 50_000_000
 """Size in bytes from which two processes are worth their while."""
 
-# The first process also reads the annotations and computes the numbers.
-_FIRST_SHARE = 0.42
+# The second process has to be started, and the first has to wait for what it found.
+_FIRST_SHARE = 0.48
 
 Progress = Callable[[int], object]
 
