@@ -9,8 +9,8 @@ from claims_bench import DATASET, ClaimsBench
 from visbench.benchmark.claims.imported import import_rows
 from visbench.benchmark.claims.rows import ClaimRows
 from visbench.benchmark.claims.verdict import verdict
-from visbench.benchmark.rows import Row, RowStore
 from visbench.benchmark.csv_files import csv_text
+from visbench.benchmark.rows import Row, RowStore
 from visbench.engine.errors import UserError
 
 TABLE = f"""method,config,dataset,seed,AP,AP50,AR100,training_s,versions,date,status
