@@ -10,7 +10,8 @@ import yaml
 
 from visbench.benchmark import published
 from visbench.benchmark.published import METRICS, full_size, published_of, published_results
-from visbench.benchmark.suites import SUITES, config_folder, suite_configs
+from visbench.benchmark.suites import SUITES, suite_configs
+from visbench.engine.config_files import config_folder
 
 CONFIGS = {path.stem for path in config_folder().rglob("*.py")}
 DATASETS = {

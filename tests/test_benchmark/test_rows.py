@@ -91,8 +91,7 @@ def test_configs_of_suites_exist_and_have_unique_names(suite: str) -> None:
 
 def test_suites_have_every_method() -> None:
     methods = {path.parent.name for path in config_folder().glob("*/metafile.yml")}
-    # IDOL's demo has not been trained in full yet.
-    assert {path.parent.name for path in suite_configs("demo")} == methods - {"idol"}
+    assert {path.parent.name for path in suite_configs("demo")} == methods
     quick = {path.name for path in config_folder().glob("*/*_quick_movingshapes.py")}
     assert quick <= {path.name for path in suite_configs("quick")}
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from mmengine.config import Config
 
 from visbench.benchmark import Row, terms
-from visbench.benchmark.suites import config_folder
 from visbench.benchmark.terms import TERMS, read_terms, term_notes
+from visbench.engine.config_files import config_folder
 
 CONFIG: dict[str, Any] = {
     "model": {

@@ -19,7 +19,7 @@ from visbench.benchmark.claims.schedule import budget_seconds
 from visbench.benchmark.claims.table import NOTE, csv_text, markdown, summary, terminal_table
 from visbench.benchmark.claims.unit import WORKER, Terms
 from visbench.benchmark.compare import check_device, make_console, only_one, write_files
-from visbench.benchmark.suites import config_folder
+from visbench.engine.config_files import config_folder
 from visbench.engine.errors import UserError
 
 _EXAMPLES = """examples:

@@ -14,18 +14,19 @@ SUITES: dict[str, tuple[str, ...]] = {
         "inspro/inspro_demo_movingshapes.py",
         "propose_reduce/propose_reduce_demo_movingshapes.py",
         "iai/iai_demo_movingshapes.py",
+        "idol/idol_demo_movingshapes.py",
     ),
     "quick": (
         "baselines/masktrack_rcnn_demo_movingshapes.py",
         "inspro/inspro_quick_movingshapes.py",
         "propose_reduce/propose_reduce_quick_movingshapes.py",
         "iai/iai_quick_movingshapes.py",
+        "idol/idol_quick_movingshapes.py",
     ),
 }
 """Configs of each suite, relative to the folder of configs.
 
-``demo`` trains every method for about 4 minutes on two cores, ``quick`` for 15 to 20. IDOL's demo
-joins when its training is tuned.
+``demo`` trains every method for about 4 minutes on two cores, ``quick`` for 15 to 20.
 """
 
 

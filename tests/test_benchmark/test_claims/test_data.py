@@ -9,7 +9,7 @@ import yaml
 from visbench.benchmark.claims.data import CLAIMS_FILE, read_claims
 from visbench.benchmark.claims.training import key_of
 from visbench.benchmark.identity import config_hash
-from visbench.benchmark.suites import config_folder
+from visbench.engine.config_files import config_folder
 from visbench.engine.errors import UserError
 
 PUBLISHED = CLAIMS_FILE.parent / "published.yaml"

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from visbench.benchmark.suites import config_folder
+from visbench.engine.config_files import config_folder
 from visbench.engine.errors import UserError
 
 CLAIMS_FILE = Path(__file__).resolve().parents[1] / "data" / "claims.yaml"
