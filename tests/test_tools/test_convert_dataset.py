@@ -1,23 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-
-
-def tool() -> ModuleType:
-    path = ROOT / "tools" / "convert_dataset.py"
-    spec = importlib.util.spec_from_file_location("convert_dataset", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tool_modules import load_tool
 
 
 @pytest.mark.parametrize(("kind", "words"), [("davis", []), ("mots", ["--classes", *"abcdefg"])])
@@ -26,10 +14,10 @@ def test_to_pngs_and_back(
 ) -> None:
     source, back = tiny_youtube_vis / "train.json", tmp_path / "back.json"
     pngs = ["youtube-vis", str(source), "--to", kind, "--out", str(tmp_path / "png")]
-    assert tool().main(pngs) == 0
+    assert load_tool("convert_dataset").main(pngs) == 0
     images = ["--images", str(tiny_youtube_vis / "train" / "JPEGImages")]
     arguments = [kind, str(tmp_path / "png"), "--out", str(back), *images, *words]
-    assert tool().main(arguments) == 0
+    assert load_tool("convert_dataset").main(arguments) == 0
     known, found = json.loads(source.read_text()), json.loads(back.read_text())
     assert [v["file_names"] for v in found["videos"]] == [v["file_names"] for v in known["videos"]]
     assert [t["areas"] for t in found["annotations"]] == [t["areas"] for t in known["annotations"]]
@@ -43,7 +31,7 @@ def test_a_missing_source_is_one_message_and_status_2(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [kind, str(tmp_path / "none"), "--out", str(tmp_path / "out.json")]
-    assert tool().main(arguments) == 2
+    assert load_tool("convert_dataset").main(arguments) == 2
     output = "".join(capsys.readouterr().err.split("\n"))
     assert output.startswith("error: ") and "none" in output
     assert not (tmp_path / "out.json").exists()
@@ -54,11 +42,11 @@ def test_without_annotations_there_is_nothing_to_draw(
 ) -> None:
     source = str(tiny_youtube_vis / "test.json")
     arguments = ["youtube-vis", source, "--to", "davis", "--out", str(tmp_path / "png")]
-    assert tool().main(arguments) == 2
+    assert load_tool("convert_dataset").main(arguments) == 2
     assert "'annotations'" in "".join(capsys.readouterr().err.split("\n"))
 
 
 def test_help_teaches_by_examples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        tool().main(["--help"])
+        load_tool("convert_dataset").main(["--help"])
     assert "python tools/convert_dataset.py cvat my_tasks/" in capsys.readouterr().out

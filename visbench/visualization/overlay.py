@@ -33,12 +33,14 @@ def draw_instances(
     *,
     opacity: float = 0.45,
     boxes: bool = True,
+    scores: bool = True,
     scale: int = 1,
 ) -> Image:
     """Draw the instances of a frame.
 
     Masks are blended in the colour of their track id (:func:`track_colour`), inside their bounding
-    box only; the best score is drawn last. Every instance is labelled ``id class score``.
+    box only; the best score is drawn last. Every instance is labelled ``id class score``, or
+    ``id class``.
 
     Args:
         image: ``(H, W, 3)`` uint8, BGR; not changed.
@@ -47,6 +49,7 @@ def draw_instances(
         score_threshold: Instances with a lower score are left out.
         opacity: Share of the colour inside a mask, 0 to 1.
         boxes: Whether boxes are drawn; without masks they always are.
+        scores: Whether labels show scores, which ground truth has not.
         scale: Whole factor by which the frame is enlarged first, for readable labels on small
             frames (see :func:`display_scale`).
 
@@ -78,7 +81,7 @@ def draw_instances(
     for row in reversed(shown):
         anchor = _anchor(instances, int(row), scale)
         if anchor is not None:
-            text = _label(instances, int(row), class_names)
+            text = _label(instances, int(row), class_names, scores)
             _write(canvas, text, anchor, track_colour(int(instances.ids[row])), taken)
     return canvas
 
@@ -135,6 +138,20 @@ def side_by_side(images: Sequence[Image], captions: Sequence[str] = ()) -> Image
     return joined
 
 
+def pad_to(image: Image, height: int, width: int) -> Image:
+    """Return an image with a grey border at the right and at the bottom.
+
+    Args:
+        image: ``(H, W, 3)`` uint8 with H and W at most the wanted size.
+        height: Wanted height.
+        width: Wanted width.
+    """
+    below, right = height - image.shape[0], width - image.shape[1]
+    grey = (128, 128, 128)
+    padded = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=grey)
+    return padded.astype(np.uint8, copy=False)
+
+
 def _at(track: Track, index: int) -> tuple[RLE | None, npt.NDArray[np.float32]] | None:
     """Return mask and box of a track at a frame, or None where it is absent."""
     mask = None if track.masks is None else track.masks[index]
@@ -187,10 +204,13 @@ def _anchor(instances: FrameInstances, row: int, scale: int) -> tuple[int, int] 
     return int(box[0] * scale), int(box[1] * scale)
 
 
-def _label(instances: FrameInstances, row: int, class_names: Sequence[str]) -> str:
+def _label(
+    instances: FrameInstances, row: int, class_names: Sequence[str], with_score: bool
+) -> str:
     label = int(instances.labels[row])
     name = class_names[label] if 0 <= label < len(class_names) else f"class {label}"
-    return f"{int(instances.ids[row])} {name} {float(instances.scores[row]):.2f}"
+    score = f" {float(instances.scores[row]):.2f}" if with_score else ""
+    return f"{int(instances.ids[row])} {name}{score}"
 
 
 def _write(
