@@ -33,7 +33,7 @@ def test_every_defect_is_printed(
 def test_missing_file_is_one_line(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert tool(name).main([str(tmp_path / "none.json")]) == 2
+    assert load_tool(name).main([str(tmp_path / "none.json")]) == 2
     message = "".join(capsys.readouterr().err.split("\n"))
     assert message.startswith("error: no annotation file")
     assert "none.json" in message
