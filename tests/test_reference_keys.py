@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mmengine.registry import Registry
 
 from visbench import registry
 from visbench.engine.config import load_config
@@ -32,7 +33,7 @@ def paths(body: str) -> list[str]:
 def accepts(parent: Any, name: str) -> bool:
     """Return whether the component of a config takes a parameter."""
     kind = parent.get("type") if isinstance(parent, Mapping) else None
-    registries = [value for value in vars(registry).values() if hasattr(value, "module_dict")]
+    registries = [value for value in vars(registry).values() if isinstance(value, Registry)]
     for item in registries:
         found = item.get(kind) if isinstance(kind, str) else None
         if found is not None:
