@@ -188,7 +188,8 @@ def _annotated_instances(record: Mapping[str, Any]) -> FrameInstances:
 
 def draw_frame(frame: AnnotatedFrame, class_names: Sequence[str]) -> Image:
     """Return a frame with masks, boxes, ids and classes drawn on it, enlarged if it is small."""
-    scale = display_scale(*frame.image.shape[:2], shorter_side=240)
+    height, width = frame.image.shape[:2]
+    scale = display_scale(height, width, shorter_side=240)
     drawn = draw_instances(frame.image, frame.instances, class_names, scores=False, scale=scale)
     return side_by_side([drawn], [frame.caption])
 

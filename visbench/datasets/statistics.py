@@ -125,7 +125,7 @@ def _load(annotations: str | Path | Mapping[str, Any]) -> Annotations:
 def _present(track: GroundTruthTrack) -> npt.NDArray[np.bool_]:
     """Return in which frames an object is, ``(T,)``."""
     if track.masks is not None:
-        return track.masks.areas > 0
+        return np.asarray(track.masks.areas > 0)
     assert track.boxes is not None
     return (track.boxes.boxes[:, 2:] > 0).all(axis=1)
 
@@ -170,7 +170,7 @@ def _track_distributions(
         gaps += gap_lengths(present[track.id])
     motions = [iou for track in tracks if (iou := motion_iou(track)) is not None]
     occlusions = [track.occlusion for track in tracks if track.occlusion is not None]
-    found = {
+    found: dict[str, tuple[str, Any]] = {
         "tracks_per_video": ("tracks per video", [per_video[number] for number in file.videos]),
         "objects_per_frame": ("objects per frame", np.concatenate(_per_frame(file, present))),
         "track_length": (

@@ -101,8 +101,8 @@ class AnnotationFile:
         if not any(boxes):
             self.notes.append(f"{self.source}: {where} has no pixel in any frame; left out")
             return
-        track = {"id": len(self.tracks) + 1, "video_id": video_id, "category_id": category_id}
-        track |= {"iscrowd": 0, "bboxes": boxes}
+        track: dict[str, Any] = {"id": len(self.tracks) + 1, "video_id": video_id}
+        track |= {"category_id": category_id, "iscrowd": 0, "bboxes": boxes}
         with_masks = self._has_masks(masks, boxes, where)
         if with_masks:
             areas = [None if mask is None else rle_area(mask) for mask in masks]
