@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from visbench.testing.parity import ArrayCheck, Comparison, GoldenCase, GoldenGroup, Tolerance
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Compute = Callable[[GoldenCase], Mapping[str, Any]]
 CompareAll = Callable[[GoldenCase, Mapping[str, Any], Comparison], Sequence[str]]

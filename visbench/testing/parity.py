@@ -17,10 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor, nn
 
 from visbench.testing.comparison import (
     EXACT,
@@ -33,6 +32,9 @@ from visbench.testing.comparison import (
     find_tolerance,
     perturb,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 __all__ = [
     "EXACT",
