@@ -3,8 +3,8 @@
 
 import sys
 
+from visbench.apis.conversion import convert_checkpoint
 from visbench.engine.commands import run_command
-from visbench.engine.conversion import convert_checkpoint
 
 if __name__ == "__main__":
     sys.exit(run_command(convert_checkpoint))

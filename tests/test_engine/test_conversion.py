@@ -12,7 +12,8 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from visbench.engine.conversion import convert, convert_checkpoint, read_weights, save_weights
+from visbench.apis.conversion import convert_checkpoint
+from visbench.engine.conversion import convert, read_weights, save_weights
 from visbench.engine.errors import CheckpointError, ConfigError, UserError
 from visbench.models.conversion import CONVERTERS, SourceWeights, converters_of, register_converter
 

@@ -1,27 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-
-TOOLS = Path(__file__).parents[2] / "tools"
-
-
-def tool(name: str) -> ModuleType:
-    specification = importlib.util.spec_from_file_location(f"tool_{name}", TOOLS / f"{name}.py")
-    assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+from tool_modules import load_tool
 
 
 def test_sound_data_set(tiny_youtube_vis: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frames = tiny_youtube_vis / "train/JPEGImages"
-    assert tool("check_dataset").main([str(tiny_youtube_vis / "train.json"), str(frames)]) == 0
+    assert load_tool("check_dataset").main([str(tiny_youtube_vis / "train.json"), str(frames)]) == 0
     assert "no defect found" in capsys.readouterr().out
 
 
@@ -34,7 +23,7 @@ def test_every_defect_is_printed(
     data["videos"][2]["length"] = 77
     path = tmp_path / "bad.json"
     path.write_text(json.dumps(data))
-    assert tool("check_dataset").main([str(path)]) == 1
+    assert load_tool("check_dataset").main([str(path)]) == 1
     printed = capsys.readouterr().out
     for word in ("3 defects", "category_id", "55 is no", "bboxes", "length", "77 is not"):
         assert word in printed
@@ -44,7 +33,7 @@ def test_every_defect_is_printed(
 def test_missing_file_is_one_line(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert tool(name).main([str(tmp_path / "none.json")]) == 2
+    assert load_tool(name).main([str(tmp_path / "none.json")]) == 2
     message = "".join(capsys.readouterr().err.split("\n"))
     assert message.startswith("error: no annotation file")
     assert "none.json" in message
@@ -55,7 +44,7 @@ def test_split_beside_the_file(
 ) -> None:
     source = tmp_path / "train.json"
     source.write_bytes((tiny_youtube_vis / "train.json").read_bytes())
-    assert tool("split_dataset").main([str(source), "--fraction", "0.5"]) == 0
+    assert load_tool("split_dataset").main([str(source), "--fraction", "0.5"]) == 0
     expected = [tmp_path / f"train_holdout-{part}.json" for part in ("train", "val", "v1")]
     assert capsys.readouterr().out.split() == [str(path) for path in expected]
     assert all(path.is_file() for path in expected)
@@ -65,16 +54,16 @@ def test_xml_files_are_converted_and_evaluated(
     tiny_imagenet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parts = ["--parts", "vid:val", "det:train"]
-    assert tool("convert_imagenet").main([str(tiny_imagenet), *parts]) == 0
+    assert load_tool("convert_imagenet").main([str(tiny_imagenet), *parts]) == 0
     video_file, image_file = map(Path, capsys.readouterr().out.split())
-    assert tool("check_dataset").main([str(image_file), str(tiny_imagenet / "Data/DET")]) == 0
+    assert load_tool("check_dataset").main([str(image_file), str(tiny_imagenet / "Data/DET")]) == 0
     capsys.readouterr()
     keys = ("video_id", "category_id", "bboxes")
     tracks = json.loads(video_file.read_text())["annotations"]
     results = [{"score": 0.5, **{key: track[key] for key in keys}} for track in tracks]
     (tmp_path / "results.json").write_text(json.dumps(results))
     arguments = [str(video_file), str(tmp_path / "results.json"), "--metric", "imagenet_vid"]
-    assert tool("evaluate").main([*arguments, "--out", str(tmp_path / "numbers.json")]) == 0
+    assert load_tool("evaluate").main([*arguments, "--out", str(tmp_path / "numbers.json")]) == 0
     assert "100.0" in capsys.readouterr().out
 
 
@@ -83,6 +72,6 @@ def test_a_defect_of_an_xml_file_is_one_line(
 ) -> None:
     next((tiny_imagenet / "Annotations" / "VID" / "val").rglob("*.xml")).write_text("<a>")
     arguments = [str(tiny_imagenet), "--parts", "vid:val"]
-    assert tool("convert_imagenet").main(arguments) == 2
+    assert load_tool("convert_imagenet").main(arguments) == 2
     message = "".join(capsys.readouterr().err.split("\n"))
     assert message.startswith("error: ") and "is no XML file" in message

@@ -1,26 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tools/convert_checkpoint.py does: weights of other implementations under our names."""
+"""Weights of other implementations under our names."""
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
 from visbench.engine.checkpoint import load_checkpoint_file
 from visbench.engine.commands import clear_errors
-from visbench.engine.config import load_config
-from visbench.engine.errors import CheckpointError, ConfigError, UserError
+from visbench.engine.errors import CheckpointError, ConfigError
 from visbench.models.conversion import (
     BATCH_COUNTER,
     ConversionError,
@@ -32,19 +29,6 @@ from visbench.version import __version__
 
 WEIGHT_FIELDS = ("state_dict", "model")
 """Where checkpoints keep their weights: MMEngine's and most others, Detectron2's."""
-
-_EXAMPLES = """examples:
-  # COCO pre-training of InsPro from MMDetection's detectors (both on COCO): boxes and masks
-  python tools/convert_checkpoint.py configs/inspro/inspro_r50_8xb2-264k_coco.py \\
-      --source sparse_rcnn sparse_rcnn.pth --source condinst condinst.pth --out start.pth
-  # YouTube-VIS from COCO pre-training: all but class layers and attention
-  python tools/convert_checkpoint.py configs/inspro/inspro_r50_8xb1-32k_youtubevis2019.py \\
-      --source inspro coco/iter_264000.pth --out checkpoints/inspro_r50_coco.pth
-
-The file holds what was taken; give it as load_from. What was not taken starts as the config says:
-class layers of another number of classes at the prior probability 0.01, for instance. A later
---source adds what earlier ones did not give. Checkpoints are read weights-only.
-"""
 
 
 @dataclass(frozen=True)
@@ -113,12 +97,17 @@ def _part(name: str) -> str:
     return ".".join(words[:1] if words[0] in ("backbone", "neck") else words[:2]) or name
 
 
-def convert(config: Config, sources: Sequence[tuple[str, str | os.PathLike[str]]]) -> Conversion:
+def convert(
+    config: Config,
+    sources: Sequence[tuple[str, str | os.PathLike[str]]],
+    change: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = dict,
+) -> Conversion:
     """Convert checkpoints for the model of a config.
 
     Args:
         config: A config with ``model``; a class layer, say, gets the shape it says.
         sources: Pairs of source and file; what several give is taken from the first.
+        change: Called with the weights of every source before they are converted.
 
     Returns:
         The weights and where they come from.
@@ -138,7 +127,7 @@ def convert(config: Config, sources: Sequence[tuple[str, str | os.PathLike[str]]
                 f"--source {source}: there is no such converter for {name}; it has "
                 f"{', '.join(sorted(converters)) or 'none'}"
             )
-        given = SourceWeights(read_weights(path), str(path))
+        given = SourceWeights(change(read_weights(path)), str(path))
         try:
             taken = converters[source](given, model)
         except ConversionError as error:
@@ -204,43 +193,3 @@ def save_weights(conversion: Conversion, path: str | os.PathLike[str]) -> None:
     partial = path.with_name(f".{path.name}.partial")
     torch.save({"meta": meta, "state_dict": conversion.weights}, partial)
     os.replace(partial, path)
-
-
-def conversion_parser() -> argparse.ArgumentParser:
-    """Return the arguments of tools/convert_checkpoint.py."""
-    parser = argparse.ArgumentParser(
-        description="Convert weights of other implementations, or of pre-training, for a config",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("config", help="config file of the model that shall load the result")
-    parser.add_argument(
-        "--source",
-        nargs=2,
-        action="append",
-        required=True,
-        metavar=("KIND", "FILE"),
-        help="where weights come from; may be repeated",
-    )
-    parser.add_argument("--out", required=True, metavar="FILE", help="checkpoint to write")
-    return parser
-
-
-def convert_checkpoint(arguments: Sequence[str] | None = None) -> None:
-    """Convert as the command line says and print what was taken, initialised and left.
-
-    Args:
-        arguments: Words after the program name; those of the process if None.
-
-    Raises:
-        UserError: If something outside the code is wrong.
-    """
-    args = conversion_parser().parse_args(arguments)
-    sources = [(kind, path) for kind, path in args.source]
-    if Path(args.out).resolve() in {Path(path).resolve() for _, path in sources}:
-        raise UserError(f"--out {args.out} is one of the sources; choose another name")
-    conversion = convert(load_config(args.config), sources)
-    save_weights(conversion, args.out)
-    console = Console(highlight=False)
-    console.print(conversion.table())
-    console.print(f"{len(conversion.weights)} entries written to {args.out}", markup=False)

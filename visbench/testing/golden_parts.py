@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from visbench.testing.parity import ArrayCheck, Comparison, GoldenCase, GoldenGroup, Tolerance
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Compute = Callable[[GoldenCase], Mapping[str, Any]]
 CompareAll = Callable[[GoldenCase, Mapping[str, Any], Comparison], Sequence[str]]
@@ -24,12 +27,14 @@ class GoldenPart:
         compares: For outputs that a tolerance per value cannot judge (so many pixels per mask may
             differ, any order within a tie): called with the case, our outputs and the comparison,
             it records its checks there and returns the names of the arrays it has dealt with.
+        whole_models: Cases that run a whole model with :meth:`GoldenCase.load_weights`.
     """
 
     inputs: Mapping[str, Sequence[str]]
     tolerances: Mapping[str, Mapping[str, Tolerance]]
     computes: Mapping[str, Compute]
     compares: Mapping[str, CompareAll] = field(default_factory=dict)
+    whole_models: Sequence[str] = ()
 
 
 class PartedGroup(GoldenGroup):
@@ -46,15 +51,18 @@ class PartedGroup(GoldenGroup):
         self.tolerances = {case: v for part in parts for case, v in part.tolerances.items()}
         self.computes = {case: value for part in parts for case, value in part.computes.items()}
         self.compares = {case: value for part in parts for case, value in part.compares.items()}
+        self.whole_models = [case for part in parts for case in part.whole_models]
 
     def compute(self, golden: GoldenCase) -> Mapping[str, Any]:
         """Return the outputs of the library for the inputs of a case."""
         compute: Compute = self.table(self.computes, golden.name)
         return compute(golden)
 
-    def run(self, folder: Any, case: str) -> list[ArrayCheck]:
+    def run(
+        self, folder: Any, case: str, weights: Mapping[str, Tensor] | None = None
+    ) -> list[ArrayCheck]:
         """Run a case and compare its outputs; see :meth:`GoldenGroup.run`."""
-        golden = GoldenCase.load(folder / f"{case}.npz")
+        golden = replace(GoldenCase.load(folder / f"{case}.npz"), weights=weights)
         comparison = Comparison(self.table(self.tolerances, case))
         outputs = self.compute(golden)
         compare = self.compares.get(case)

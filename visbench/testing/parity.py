@@ -14,10 +14,10 @@ import importlib.util
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,9 @@ from visbench.testing.comparison import (
     perturb,
 )
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 __all__ = [
     "EXACT",
     "ArrayCheck",
@@ -41,8 +44,10 @@ __all__ = [
     "GoldenCase",
     "GoldenError",
     "GoldenGroup",
+    "OtherNetworkError",
     "Tolerance",
     "check",
+    "check_case",
     "compare_arrays",
     "find_group",
     "perturb",
@@ -50,8 +55,15 @@ __all__ = [
     "summary",
 ]
 
+DERIVED = ("num_batches_tracked", "relative_position_index")
+"""Buffers that follow from the sizes of a network, so that checkpoints may lack them."""
+
 CASE_SUFFIXES = (".npz", ".json", ".json.gz")
 RUNNER_PACKAGE = "visbench.testing.goldens"
+
+
+class OtherNetworkError(GoldenError):
+    """A case is of a network of other sizes than the weights that it shall be run with."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +100,14 @@ class GoldenCase:
         name: The case, which is the stem of the file.
         arrays: Every stored array but ``meta``.
         meta: The settings, read from the JSON text stored as ``meta`` (empty without one).
+        weights: Weights of the whole model by our names, in place of the seeded ones.
     """
 
     path: Path
     name: str
     arrays: Mapping[str, Array]
     meta: Mapping[str, Any]
+    weights: Mapping[str, Tensor] | None = None
 
     @classmethod
     def load(cls, path: Path) -> GoldenCase:
@@ -125,6 +139,31 @@ class GoldenCase:
         except KeyError:
             raise GoldenError(f"{self.path}: array {name!r} is missing") from None
 
+    def load_weights(self, model: nn.Module) -> bool:
+        """Give a whole model the weights that the case shall be run with.
+
+        Returns:
+            Whether there are any; otherwise the model is to be filled with seeded ones.
+
+        Raises:
+            OtherNetworkError: Names or shapes differ.
+        """
+        if self.weights is None:
+            return False
+        wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+        given = {name: tuple(value.shape) for name, value in self.weights.items()}
+        # What a checkpoint need not hold follows from the sizes of the rest.
+        missing = [name for name in wanted.keys() - given.keys() if not name.endswith(DERIVED)]
+        other = [name for name in wanted.keys() & given.keys() if wanted[name] != given[name]]
+        unknown = given.keys() - wanted.keys()
+        for name in sorted([*missing, *other, *unknown])[:1]:
+            raise OtherNetworkError(
+                f"the case is of a network of other sizes: {name} is {wanted.get(name, 'unknown')} "
+                f"there and {given.get(name, 'missing')} in the checkpoint"
+            )
+        model.load_state_dict(dict(self.weights), strict=False)
+        return True
+
     def setting(self, *keys: str) -> Any:
         """Return ``meta[keys[0]][keys[1]]...``, or raise an error that names file and field."""
         value: Any = self.meta
@@ -147,9 +186,11 @@ class GoldenGroup(ABC):
         inputs: Patterns of the arrays that are inputs, by pattern of the case. Whatever is stored
             and not an input is an output, so that an array nobody thought of fails its case.
         tolerances: Tolerance by pattern of the array, by pattern of the case: the group's README.
+        whole_models: Cases that run a whole model, and so can be run with given weights.
     """
 
     name: str = ""
+    whole_models: Sequence[str] = ()
     inputs: Mapping[str, Sequence[str]] = {}
     tolerances: Mapping[str, Mapping[str, Tolerance]] = {}
 
@@ -167,13 +208,20 @@ class GoldenGroup(ABC):
         """Return the tolerance of a stored output."""
         return find_tolerance(self.table(self.tolerances, case), array)
 
-    def run(self, folder: Path, case: str) -> list[ArrayCheck]:
+    def run(
+        self, folder: Path, case: str, weights: Mapping[str, Tensor] | None = None
+    ) -> list[ArrayCheck]:
         """Run a case and compare its outputs.
+
+        Args:
+            folder: Folder of the group.
+            case: Name of the case.
+            weights: For one of ``whole_models``: weights by our names, in place of seeded ones.
 
         Raises:
             GoldenError: The case is not understood.
         """
-        golden = GoldenCase.load(folder / f"{case}.npz")
+        golden = replace(GoldenCase.load(folder / f"{case}.npz"), weights=weights)
         comparison = Comparison(self.table(self.tolerances, case))
         for name, ours in self.compute(golden).items():
             comparison.compare(name, golden[name], ours)
@@ -304,13 +352,29 @@ def _check_group(folder: Path, wanted: list[str] | None) -> list[CaseResult]:
         return [_failure(folder.name, "", problem or f"{folder}: holds no golden case")]
     if group is None:
         return [_failure(folder.name, case, problem) for case in cases]
-    return [_check_case(group, folder, case) for case in cases]
+    return [check_case(group, folder, case) for case in cases]
 
 
-def _check_case(group: GoldenGroup, folder: Path, case: str) -> CaseResult:
+def check_case(
+    group: GoldenGroup, folder: Path, case: str, weights: Mapping[str, Tensor] | None = None
+) -> CaseResult:
+    """Run one case of a group.
+
+    Args:
+        group: The runner.
+        folder: Folder of the group.
+        case: Name of the case.
+        weights: Weights of the whole model in place of the seeded ones; see
+            :meth:`GoldenGroup.run`.
+
+    Raises:
+        OtherNetworkError: The weights are of a network of other sizes.
+    """
     try:
         outputs = group.outputs(folder, case)
-        checks = group.run(folder, case)
+        checks = group.run(folder, case) if weights is None else group.run(folder, case, weights)
+    except OtherNetworkError:
+        raise
     except Exception as error:  # one broken case must not hide the outcome of the others
         return _failure(folder.name, case, _describe(error))
     compared = [c.name for c in checks]

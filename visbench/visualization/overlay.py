@@ -26,6 +26,7 @@ def draw_instances(
     *,
     opacity: float = 0.45,
     boxes: bool = True,
+    scores: bool = True,
     scale: int = 1,
     ids_only: bool = False,
     text_scale: float = 1.0,
@@ -33,7 +34,8 @@ def draw_instances(
     """Draw the instances of a frame.
 
     Masks are blended in the colour of their track id (:func:`track_colour`), inside their bounding
-    box only; the best score is drawn last. Every instance is labelled ``id class score``.
+    box only; the best score is drawn last. Every instance is labelled ``id class score``, or
+    ``id class``.
 
     Args:
         image: ``(H, W, 3)`` uint8, BGR; not changed.
@@ -42,6 +44,7 @@ def draw_instances(
         score_threshold: Instances with a lower score are left out.
         opacity: Share of the colour inside a mask, 0 to 1.
         boxes: Whether boxes are drawn; without masks they always are.
+        scores: Whether labels show scores, which ground truth has not.
         scale: Whole factor by which the frame is enlarged first, for readable labels on small
             frames (see :func:`display_scale`).
         ids_only: Label instances with their id alone.
@@ -76,7 +79,7 @@ def draw_instances(
         anchor = _anchor(instances, int(row), scale)
         if anchor is not None:
             number = int(instances.ids[row])
-            text = str(number) if ids_only else _label(instances, int(row), class_names)
+            text = str(number) if ids_only else _label(instances, int(row), class_names, scores)
             _write(canvas, text, anchor, track_colour(number), taken, text_scale)
     return canvas
 
@@ -101,6 +104,20 @@ def side_by_side(images: Sequence[Image], captions: Sequence[str] = ()) -> Image
         _write(panel, caption, (0, panel.shape[0]), (40, 40, 40), [])
     joined: Image = np.concatenate(panels, axis=1)
     return joined
+
+
+def pad_to(image: Image, height: int, width: int) -> Image:
+    """Return an image with a grey border at the right and at the bottom.
+
+    Args:
+        image: ``(H, W, 3)`` uint8 with H and W at most the wanted size.
+        height: Wanted height.
+        width: Wanted width.
+    """
+    below, right = height - image.shape[0], width - image.shape[1]
+    grey = (128, 128, 128)
+    padded = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=grey)
+    return padded.astype(np.uint8, copy=False)
 
 
 def _enlarge(image: Image, scale: int) -> Image:
@@ -145,10 +162,13 @@ def _anchor(instances: FrameInstances, row: int, scale: int) -> tuple[int, int] 
     return int(box[0] * scale), int(box[1] * scale)
 
 
-def _label(instances: FrameInstances, row: int, class_names: Sequence[str]) -> str:
+def _label(
+    instances: FrameInstances, row: int, class_names: Sequence[str], with_score: bool
+) -> str:
     label = int(instances.labels[row])
     name = class_names[label] if 0 <= label < len(class_names) else f"class {label}"
-    return f"{int(instances.ids[row])} {name} {float(instances.scores[row]):.2f}"
+    score = f" {float(instances.scores[row]):.2f}" if with_score else ""
+    return f"{int(instances.ids[row])} {name}{score}"
 
 
 def _write(

@@ -15,6 +15,7 @@ from visbench.visualization.overlay import (
     Image,
     display_scale,
     draw_instances,
+    pad_to,
     side_by_side,
 )
 
@@ -191,14 +192,35 @@ class _ContactSheet:
         picks = np.linspace(0, len(self._frames) - 1, count).round().astype(int)
         frames = [self._frames[pick] for pick in picks]
         columns = min(4, len(frames))
-        frames += [np.zeros_like(frames[0])] * (-len(frames) % columns)
-        rows = [
-            np.concatenate(frames[start : start + columns], axis=1)
-            for start in range(0, len(frames), columns)
-        ]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.imwrite(str(path), np.concatenate(rows, axis=0)):
-            raise VideoWriteError(f"{path}: the contact sheet cannot be written; use a .png name")
+        rows = [frames[start : start + columns] for start in range(0, len(frames), columns)]
+        write_contact_sheet(path, rows)
+
+
+def write_contact_sheet(path: str | Path, rows: Sequence[Sequence[Image]]) -> None:
+    """Write images side by side and below each other; smaller ones and gaps are filled with grey.
+
+    Args:
+        path: An image file, such as ``*.png``.
+        rows: ``(H, W, 3)`` uint8, BGR, of any sizes; at least one.
+
+    Raises:
+        VideoWriteError: If the file cannot be written.
+    """
+    path = Path(path)
+    images = [image for row in rows for image in row]
+    height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
+    columns = max(map(len, rows))
+    sheet = [
+        np.concatenate([pad_to(image, height, width) for image in row], axis=1) for row in rows
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    joined = np.concatenate([pad_to(row, height, width * columns) for row in sheet], axis=0)
+    try:
+        written = cv2.imwrite(str(path), joined)
+    except cv2.error:
+        written = False
+    if not written:
+        raise VideoWriteError(f"{path}: the contact sheet cannot be written; use a .png name")
 
 
 def _shrink(image: Image, width: int) -> Image:

@@ -26,7 +26,6 @@ from visbench.benchmark.report.frames import (
     true_tracks,
 )
 from visbench.benchmark.report.gallery import Gallery, ShownVideo, Strip, fit_pictures
-from visbench.benchmark.report.plots import CURVE_POINTS, read_scalars
 from visbench.benchmark.report.selection import Choice, video_for
 from visbench.benchmark.report.timeline import (
     Lane,
@@ -237,15 +236,6 @@ def test_pictures_become_smaller_before_videos_go() -> None:
     assert [video.name for video in kept["d"].videos] == ["v0"], "the last ones go first"
     assert len(kept["d"].notes) == 2
     assert len(pictures) == 1
-
-
-def test_sessions_of_a_training_are_joined(tmp_path: Path) -> None:
-    first, second = tmp_path / "a.json", tmp_path / "b.json"
-    first.write_text('{"loss": 3, "step": 1}\n{"loss": 2, "step": 2, "time": 1}\n{"loss": 1, "st')
-    second.write_text('{"loss": 1.5, "step": 2}\n{"youtube_vis/AP": 0.5, "step": 2}\n[]\n')
-    curves = read_scalars([first, second])
-    assert curves == {"loss": {1: 3.0, 2: 1.5}, "youtube_vis/AP": {2: 0.5}}
-    assert CURVE_POINTS > 100
 
 
 def test_anchors_are_plain() -> None:

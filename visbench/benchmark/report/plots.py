@@ -11,6 +11,7 @@ from typing import Any
 
 from visbench.benchmark.report.breakdowns import Numbers
 from visbench.benchmark.report.collect import Collection, Group, Run
+from visbench.benchmark.training_logs import Curve, read_scalars
 from visbench.engine.errors import UserError
 from visbench.evaluation.error_analysis import KINDS
 
@@ -180,7 +181,7 @@ def training_figure(collection: Collection, styles: Styles) -> Any | None:
         (group, run, scalars)
         for group in collection.groups
         for run in group.runs
-        if (scalars := read_scalars(run.logs))
+        if (scalars := _curves(run.logs))
     ]
     names = list(dict.fromkeys(name for *_, scalars in curves for name in scalars))
     if not names:
@@ -232,36 +233,9 @@ def _add_curve(
     )
 
 
-def read_scalars(logs: Sequence[Path]) -> dict[str, dict[int, float]]:
-    """Read MMEngine's ``scalars.json`` of every session of a training.
-
-    Args:
-        logs: The files, oldest first; where a resumed session repeats an iteration, the later
-            one counts.
-
-    Returns:
-        Value by iteration, of losses, gradient norm, learning rate and validation metrics.
-    """
-    curves: dict[str, dict[int, float]] = {}
-    for path in logs:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            record = _record(line)
-            step = record.get("step")
-            if not isinstance(step, int):
-                continue
-            for name, value in record.items():
-                if _is_curve(name) and isinstance(value, (int, float)) and value == value:
-                    curves.setdefault(name, {})[step] = float(value)
-    return curves
-
-
-def _record(line: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        # A killed training may leave half a line.
-        return {}
-    return record if isinstance(record, dict) else {}
+def _curves(logs: Sequence[Path]) -> dict[str, Curve]:
+    """Return losses, gradient norm, learning rate and AP of a training."""
+    return {name: curve for name, curve in read_scalars(logs).items() if _is_curve(name)}
 
 
 def _is_curve(name: str) -> bool:

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads one XML file of ImageNet VID or DET.
 
-Files come from archives of third parties, so they are not trusted: a document type is refused,
-without which XML has neither external entities nor entities that grow, and so is a file larger
-than any annotation.
+Files come from archives of third parties, so they are not trusted; see
+:mod:`visbench.datasets.safe_xml`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from xml.etree.ElementTree import Element
+
+from visbench.datasets.safe_xml import parse_xml
 
 MAX_BYTES = 1 << 20
 _REMEDY = "fetch the file again"
@@ -52,12 +51,7 @@ def read_xml(path: Path) -> XMLFrame:
             field, value and remedy are named.
         OSError: If it cannot be read.
     """
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(
-            f"{path}: {path.stat().st_size} bytes are too many for the annotations of a frame (at "
-            f"most {MAX_BYTES}); {_REMEDY}"
-        )
-    root = _parse(path)
+    root = parse_xml(path, MAX_BYTES, "the annotations of a frame", _REMEDY)
     height, width = (int(_number(path, root, f"size/{side}")) for side in ("height", "width"))
     if height < 1 or width < 1:
         raise ValueError(f"{path}: field 'size': {height}x{width} is not positive; {_REMEDY}")
@@ -69,38 +63,6 @@ def _read_object(path: Path, element: Element) -> XMLObject:
     sides = ("xmin", "ymin", "xmax", "ymax")
     x1, y1, x2, y2 = (_number(path, element, f"bndbox/{side}") for side in sides)
     return XMLObject(_text(path, element, "name"), (x1, y1, x2, y2), element.findtext("trackid"))
-
-
-def _parse(path: Path) -> Element:
-    builder = TreeBuilder()
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    parser.StartDoctypeDeclHandler = _refusal(path)
-    try:
-        parser.Parse(path.read_bytes(), True)
-        root: Element = builder.close()
-    except _RefusedError:
-        raise
-    except (expat.ExpatError, LookupError, ValueError) as error:  # unknown encodings included
-        raise ValueError(f"{path} is no XML file ({error}); {_REMEDY}") from None
-    return root
-
-
-class _RefusedError(ValueError):
-    """The file is XML, but of a kind that is not read."""
-
-
-def _refusal(path: Path) -> Callable[..., None]:
-    def refuse(name: str, *_: object) -> None:
-        raise _RefusedError(
-            f"{path}: the document type '{name}' is refused, since it may define entities that "
-            f"read other files or fill the memory; files of ImageNet have none: {_REMEDY}"
-        )
-
-    return refuse
 
 
 def _text(path: Path, element: Element, field: str) -> str:

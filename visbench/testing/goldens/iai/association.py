@@ -12,7 +12,7 @@ from visbench.models.iai.association_module import AssociationModule
 from visbench.models.iai.checkpoint import ASSOCIATION_RULES
 from visbench.models.iai.identification import id_mask_of
 from visbench.testing.golden_parts import GoldenPart
-from visbench.testing.goldens.iai.model import build_model, fill
+from visbench.testing.goldens.iai.model import build_model, fill, fill_model
 from visbench.testing.goldens.iai.reference import CHANNELS, seeded
 from visbench.testing.parity import EXACT, GoldenCase, Tolerance
 
@@ -102,7 +102,7 @@ def _id_embedding(golden: GoldenCase) -> dict[str, Any]:
 @torch.no_grad()
 def _clip_memory(golden: GoldenCase) -> dict[str, Any]:
     model = build_model(golden)
-    fill(model)
+    fill_model(golden, model)
     length = int(golden.setting("num_frames"))
     images = seeded(golden, "clip_memory/img", (length, 3, *golden.setting("image_hw")))
     association, memory = model.association, model.new_memory()
@@ -156,4 +156,5 @@ PART = GoldenPart(
         "position_embedding": _position_embedding,
         "id_embedding": _id_embedding,
     },
+    whole_models=("clip_memory",),
 )

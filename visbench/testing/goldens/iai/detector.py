@@ -20,7 +20,7 @@ from visbench.testing.goldens.iai.model import (
     BACKBONE_CHANNELS,
     build_model,
     clip_samples,
-    fill,
+    fill_model,
     reference_name,
 )
 from visbench.testing.goldens.iai.reference import (
@@ -156,7 +156,7 @@ def _head_losses(golden: GoldenCase) -> Results:
 @torch.no_grad()
 def _first_frame(golden: GoldenCase) -> Results:
     model = build_model(golden)
-    fill(model)
+    fill_model(golden, model)
     image = seeded(golden, "first_frame/img", (1, 3, *golden.setting("image_hw")))
     _, c3, c4, c5 = levels = model.backbone(image)
     assert model.association is not None
@@ -194,7 +194,7 @@ def _train_losses(golden: GoldenCase) -> Results:
                 "block": {"drop_path": 0.0},
             },
         )
-        fill(model)
+        fill_model(golden, model)
         model.train(mode == "train")
         for name, value in _training_pass(golden, model).items():
             results[f"{name}_{mode}"] = value
@@ -267,4 +267,5 @@ PART = GoldenPart(
         "head_losses": _head_losses,
     },
     compares={"dynamic_mask": _compare_masks},
+    whole_models=("first_frame", "train_losses"),
 )

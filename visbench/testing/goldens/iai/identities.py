@@ -26,7 +26,7 @@ from visbench.structures import (
     encode_masks,
 )
 from visbench.testing.golden_parts import GoldenPart
-from visbench.testing.goldens.iai.model import build_model, clip_samples, fill, test_settings
+from visbench.testing.goldens.iai.model import build_model, clip_samples, fill_model, test_settings
 from visbench.testing.goldens.iai.reference import seeded
 from visbench.testing.parity import EXACT, Comparison, GoldenCase, GoldenError, Tolerance
 
@@ -173,7 +173,7 @@ def _reference_masks(track: Track) -> list[Array | None]:
 @torch.no_grad()
 def _video_end_to_end(golden: GoldenCase) -> Results:
     model = build_model(golden, test_settings(golden))
-    fill(model)
+    fill_model(golden, model)
     length = int(golden.setting("num_frames"))
     images = seeded(golden, "video/img", (length, 3, *golden.setting("image_hw")))
     state = _start(golden, model, length)
@@ -310,4 +310,5 @@ PART = GoldenPart(
         "video_end_to_end": _video_end_to_end,
     },
     compares={"postprocess_ids": _compare, "video_end_to_end": _compare},
+    whole_models=("video_end_to_end",),
 )

@@ -76,6 +76,12 @@ def test_settings(golden: GoldenCase) -> dict[str, Any]:
     return {ours: golden.setting(theirs) for ours, theirs in names.items()}
 
 
+def fill_model(golden: GoldenCase, model: IAI) -> None:
+    """Give the whole model the weights of the case: those that are set, else seeded ones."""
+    if not golden.load_weights(model):
+        fill(model)
+
+
 def fill(module: nn.Module, rules: Sequence[Rule] = REFERENCE_RULES) -> None:
     """Give a module the weights that are seeded by the reference's names.
 

@@ -127,7 +127,8 @@ def build(golden: GoldenCase, **options: Any) -> IDOL:
             **options,
         }
     )
-    fill(model)
+    if not golden.load_weights(model):
+        fill(model)
     return model.eval()
 
 
@@ -389,4 +390,5 @@ PART = GoldenPart(
         "backbone_swin": _backbone_swin,
         "coco_inference": _coco_inference,
     },
+    whole_models=("forward_r50",),
 )

@@ -122,4 +122,5 @@ PART = GoldenPart(
         },
     },
     computes={"train_losses": _train_losses},
+    whole_models=("train_losses",),
 )

@@ -67,7 +67,7 @@ def _clip_model(golden: GoldenCase, network: str) -> SeqMaskRCNN:
     if "max_per_img" in arrays:
         limit = {"max_per_img": int(golden["max_per_img"])}
         settings["detector"] = {"test_cfg": {"rcnn": limit}}
-    model = seeded_model(network, float(golden["pred2_bias_add"]), **settings)
+    model = seeded_model(network, golden, float(golden["pred2_bias_add"]), **settings)
     assert isinstance(model, SeqMaskRCNN)
     return model
 
@@ -196,6 +196,7 @@ def _train_losses(golden: GoldenCase) -> Results:
     everything = {"sampler": {"num": UNLIMITED}}
     model = seeded_model(
         "r50",
+        golden,
         float(golden["pred2_bias_add"]),
         detector={"train_cfg": {"rpn": everything, "rcnn": everything}},
     ).train()
@@ -317,4 +318,5 @@ PART = GoldenPart(
         "train_losses": _train_losses,
     },
     compares=dict.fromkeys(("clip_main", "clip_cate", "clip_davis"), _compare_clip),
+    whole_models=("clip_main", "clip_cate", "clip_davis", "train_losses"),
 )

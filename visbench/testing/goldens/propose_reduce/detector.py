@@ -68,7 +68,7 @@ def _features(
 
 @torch.no_grad()
 def _backbone_fpn_rpn(golden: GoldenCase) -> Results:
-    detector = seeded_model("r50").detector
+    detector = seeded_model("r50", golden).detector
     image = seeded(golden, "backbone/img", (1, 3, *golden["img_size"].tolist()), -2, 2)
     stages = detector.backbone(image)
     pyramid = detector.neck(stages)
@@ -92,7 +92,7 @@ def _backbone_deep(golden: GoldenCase) -> Results:
     image = seeded(golden, "deep/img", (1, 3, *golden.setting("input_hw")), -2, 2)
     outputs: Results = {}
     for name in ("r101", "x101"):
-        detector = seeded_model(name).detector
+        detector = seeded_model(name, golden).detector
         stages = detector.backbone(image)
         steps = dict.fromkeys(("C2", "C3", "P2", "P3", "P4", "P5", "P6"), 32)
         outputs |= _features(stages, detector.neck(stages), steps, f"{name}_")
@@ -104,7 +104,7 @@ def _backbone_deep(golden: GoldenCase) -> Results:
 
 @torch.no_grad()
 def _roi_heads(golden: GoldenCase) -> Results:
-    roi_head = seeded_model("r50").detector.roi_head
+    roi_head = seeded_model("r50", golden).detector.roi_head
     size = golden["feat_size"].tolist()
     pyramid = [
         seeded(golden, f"roi/P{level}", (1, 256, size[0] >> level, size[1] >> level), -2, 2)
@@ -195,7 +195,7 @@ def _compare_det_post(
 
 @torch.no_grad()
 def _detect(golden: GoldenCase) -> Results:
-    model = seeded_model("r50")
+    model = seeded_model("r50", golden)
     detector = model.detector
     height, width = golden["img_shape"].tolist()
     image = seeded(golden, "detect/img", (1, 3, *golden["pad_shape"].tolist()), -2, 2)
@@ -277,4 +277,5 @@ PART = GoldenPart(
         "det_post": _compare_det_post,
         "detect": _compare_detect,
     },
+    whole_models=("backbone_fpn_rpn", "roi_heads", "detect"),
 )

@@ -30,7 +30,7 @@ CLAMPED = Tolerance(2e-2, 1e-4)
 
 @torch.no_grad()
 def _prop_head(golden: GoldenCase) -> Results:
-    head: SeqPropHead = seeded_model("r50").prop_head
+    head: SeqPropHead = seeded_model("r50", golden).prop_head
     height, width = golden["size"].tolist()
     levels = [
         seeded(golden, f"prop/P2_{index}", (1, 256, height // 4, width // 4), -3, 3)
@@ -155,4 +155,5 @@ PART = GoldenPart(
         "memory_read_softagg": _memory_read_softagg,
         "prop_loss": _prop_loss,
     },
+    whole_models=("prop_head",),
 )

@@ -18,7 +18,7 @@ from visbench.models import VISModel
 from visbench.models.conversion import SourceWeights
 from visbench.models.propose_reduce.checkpoint import from_released
 from visbench.registry import MODELS
-from visbench.testing.parity import GoldenError
+from visbench.testing.parity import GoldenCase, GoldenError
 from visbench.testing.seeded_weights import seeded_tensor
 
 DEAD_LAYERS = ("prop_head.convs.", "prop_head.upsample.", "prop_head.conv_logits.")
@@ -71,11 +71,14 @@ def released_shapes(network: Network) -> dict[str, tuple[int, ...]]:
     }
 
 
-def seeded_model(name: str, pred2_bias_add: float = 0.0, **settings: Any) -> VISModel:
+def seeded_model(
+    name: str, golden: GoldenCase, pred2_bias_add: float = 0.0, **settings: Any
+) -> VISModel:
     """Build a released model with seeded weights, in evaluation mode.
 
     Args:
         name: A key of :data:`NETWORKS`.
+        golden: The case, whose weights, if it has any, take the place of the seeded ones.
         pred2_bias_add: Added to the bias of the foreground of the propagation head.
         **settings: Fields of ``model``, merged into the config.
 
@@ -83,15 +86,19 @@ def seeded_model(name: str, pred2_bias_add: float = 0.0, **settings: Any) -> VIS
         GoldenError: A weight of the checkpoint that is in use was not taken.
     """
     network = NETWORKS[name]
-    weights = seeded_weights(network)
-    weights["prop_head.pred2.bias"][1] += pred2_bias_add
-    source = SourceWeights(weights, f"seeded {name}")
     model: VISModel = MODELS.build(model_config(network, **settings))
+    if not golden.load_weights(model):
+        _fill(model, SourceWeights(seeded_weights(network), f"seeded {name}"))
+    with torch.no_grad():
+        model.prop_head.predictor.bias[1] += pred2_bias_add
+    return model.eval()
+
+
+def _fill(model: VISModel, source: SourceWeights) -> None:
     model.load_state_dict(from_released(source, model), strict=True)
     left = [name for name in source.left if not name.startswith(DEAD_LAYERS)]
     if left:
         raise GoldenError(f"weights that the model does not take: {', '.join(left)}")
-    return model.eval()
 
 
 def model_config(network: Network, **settings: Any) -> Any:

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from visbench.datasets.converters import LABEL_FORMATS, read_label_maps, write_label_maps
+from visbench.datasets.converters.annotation_file import (
+    AnnotationFile,
+    box_mask,
+    encode,
+    write_annotation_file,
+)
+from visbench.evaluation.errors import InputError
+from visbench.structures import decode_mask
+
+CLASSES = {"davis": ("object",), "mots": ("car", "pedestrian")}
+SIZE = (9, 13)
+
+
+@st.composite
+def contents(draw: st.DrawFn, kind: str) -> dict[str, Any]:
+    """Annotations without overlaps: every pixel belongs to one object at most."""
+    file = AnnotationFile("drawn", dict(enumerate(CLASSES[kind], start=1)))
+    for video in range(draw(st.integers(1, 2))):
+        length = draw(st.integers(1, 3))
+        names = [f"clip{video}/{7 * t:05d}.jpg" for t in range(length)]
+        video_id = file.add_video(names, *SIZE)
+        count = draw(st.integers(1, 4))
+        owners = np.random.default_rng(draw(st.integers(0, 2**16))).integers(
+            0, count + 1, (length, *SIZE)
+        )
+        # In the order of their labels: classes first, as MOTS numbers them.
+        kinds = sorted(draw(st.sampled_from(sorted(file.categories))) for _ in range(count))
+        for number, category in enumerate(kinds, start=1):
+            there = [t for t in range(length) if draw(st.booleans()) or t == 0]
+            masks = {t: encode(owners[t] == number) for t in there}
+            file.add_track(video_id, category, masks, f"object {number}")
+    return file.content()
+
+
+@pytest.mark.parametrize("kind", list(LABEL_FORMATS))
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_what_is_written_is_read_back(kind: str, data: st.DataObject) -> None:
+    content = data.draw(contents(kind))
+    label_format = LABEL_FORMATS[kind](CLASSES[kind])
+    with tempfile.TemporaryDirectory() as folder:
+        assert write_label_maps(content, Path(folder, "png"), label_format) == []
+        file = read_label_maps(Path(folder, "png"), label_format)
+        write_annotation_file(file.content(), Path(folder, "out.json"))
+        assert json.loads(Path(folder, "out.json").read_text()) == file.content()
+    found = {**file.content(), "info": content["info"]}
+    assert found == content
+
+
+def test_the_first_object_wins_where_masks_overlap(tmp_path: Path) -> None:
+    file = AnnotationFile("drawn", {1: "object"})
+    video = file.add_video(["a/0.jpg"], 6, 8)
+    file.add_track(video, 1, {0: box_mask((0, 0, 4, 4), 6, 8)}, "first")
+    file.add_track(video, 1, {0: box_mask((2, 2, 4, 4), 6, 8)}, "second")
+    notes = write_label_maps(file.content(), tmp_path, LABEL_FORMATS["davis"](("object",)))
+    labels = np.asarray(Image.open(tmp_path / "a" / "0.png"))
+    assert labels[3, 3] == 1 and labels[4, 4] == 2 and (labels == 1).sum() == 16
+    assert notes == ["video a: 4 pixels of several masks; the first object has them"]
+
+
+def test_frames_without_png_have_no_objects(tmp_path: Path) -> None:
+    for name in ("0", "1", "2"):
+        (tmp_path / "images" / "a").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 3)).save(tmp_path / "images" / "a" / f"{name}.jpg")
+    (tmp_path / "png" / "a").mkdir(parents=True)
+    Image.fromarray(np.full((3, 4), 5, np.uint8)).save(tmp_path / "png" / "a" / "1.png")
+    file = read_label_maps(
+        tmp_path / "png", LABEL_FORMATS["davis"](("object",)), tmp_path / "images"
+    )
+    assert file.videos[0]["file_names"] == ["a/0.jpg", "a/1.jpg", "a/2.jpg"]
+    masks = file.tracks[0]["segmentations"]
+    assert masks[0] is None and masks[2] is None and decode_mask(masks[1]).all()
+    write_annotation_file(file.content(), tmp_path / "out.json", tmp_path / "images")
+
+
+def write_png(path: Path, labels: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(labels).save(path)
+
+
+def test_void_belongs_to_nobody(tmp_path: Path) -> None:
+    write_png(tmp_path / "a" / "0.png", np.array([[0, 10_000], [1003, 2001]], np.uint16))
+    file = read_label_maps(tmp_path, LABEL_FORMATS["mots"](("car", "pedestrian")))
+    assert [track["category_id"] for track in file.tracks] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "words"),
+    [
+        ("davis", np.zeros((3, 4, 3), np.uint8), "is a RGB image"),
+        ("mots", np.zeros((3, 4), np.uint8), "8 bits, not of 16"),
+        ("mots", np.full((3, 4), 7005, np.uint16), "class 7 is none of 1 car, 2 pedestrian"),
+        ("davis", np.zeros((5, 4), np.uint8), "has the size (5, 4)"),
+    ],
+)
+def test_defects_name_the_file(tmp_path: Path, kind: str, labels: Any, words: str) -> None:
+    dtype = np.uint8 if kind == "davis" else np.uint16
+    write_png(tmp_path / "a" / "0.png", np.zeros((3, 4), dtype))
+    write_png(tmp_path / "a" / "1.png", labels)
+    with pytest.raises(InputError, match=r"1\.png") as error:
+        read_label_maps(tmp_path, LABEL_FORMATS[kind](CLASSES[kind]))
+    assert words in str(error.value)
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    file = AnnotationFile("drawn", {1: "a", 12: "b"})
+    video = file.add_video(["a/0.jpg"], 6, 8)
+    file.add_track(video, 12, {0: box_mask((0, 0, 4, 4), 6, 8)}, "first")
+    with pytest.raises(InputError, match="do not fit"):
+        write_label_maps(file.content(), tmp_path, LABEL_FORMATS["mots"](("a",) * 12))
+    content = file.content()
+    content["videos"][0]["file_names"] = ["../../outside/0.jpg"]
+    with pytest.raises(InputError, match="cannot be used"):
+        write_label_maps(content, tmp_path, LABEL_FORMATS["davis"](("object",)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unsound_result_is_not_written(tmp_path: Path) -> None:
+    file = AnnotationFile("drawn", {1: "object"})
+    file.add_video(["a/0.jpg", "a/0.jpg"], 6, 8)
+    with pytest.raises(ValueError, match="occurs 2 times"):
+        write_annotation_file(file.content(), tmp_path / "out.json")
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_boxes_and_masks_are_not_mixed() -> None:
+    file = AnnotationFile("source.xml", {1: "object"})
+    video = file.add_video(["a/0.jpg"], 6, 8)
+    file.add_track(video, 1, {0: (1.0, 1.0, 3.0, 2.0)}, "track 1")
+    with pytest.raises(InputError, match="track 2: boxes and masks are mixed"):
+        file.add_track(video, 1, {0: box_mask((0, 0, 2, 2), 6, 8)}, "track 2")
