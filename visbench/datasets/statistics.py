@@ -127,7 +127,7 @@ def _present(track: GroundTruthTrack) -> npt.NDArray[np.bool_]:
     if track.masks is not None:
         return np.asarray(track.masks.areas > 0)
     assert track.boxes is not None
-    return (track.boxes.boxes[:, 2:] > 0).all(axis=1)
+    return np.asarray((track.boxes.boxes[:, 2:] > 0).all(axis=1))
 
 
 def _areas(track: GroundTruthTrack) -> Float64:

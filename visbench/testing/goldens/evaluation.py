@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from visbench.testing.parity import (
     GoldenGroup,
     Tolerance,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["GROUP", "EvaluationGroup"]
 
@@ -72,8 +75,10 @@ class EvaluationGroup(GoldenGroup):
             names += GoldenCase.load(folder / f"{case}.npz").arrays
         return names
 
-    def run(self, folder: Path, case: str) -> list[ArrayCheck]:
-        """Evaluate the stored problem and compare every stored output.
+    def run(
+        self, folder: Path, case: str, weights: Mapping[str, Tensor] | None = None
+    ) -> list[ArrayCheck]:
+        """Evaluate the stored problem and compare every stored output; there are no weights.
 
         Raises:
             GoldenError: The case is not understood.

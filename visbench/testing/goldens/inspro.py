@@ -133,10 +133,12 @@ class InsProGroup(GoldenGroup):
         """Return the names of the cases in a folder; ``weight_keys.json`` is none."""
         return sorted(path.stem for path in folder.glob("*.npz"))
 
-    def run(self, folder: Path, case: str) -> list[ArrayCheck]:
+    def run(
+        self, folder: Path, case: str, weights: Mapping[str, Tensor] | None = None
+    ) -> list[ArrayCheck]:
         """Run a case; decoded boxes are compared relative to the largest value of their row."""
         if case != "box_decode":
-            return super().run(folder, case)
+            return super().run(folder, case, weights)
         golden = GoldenCase.load(folder / f"{case}.npz")
         expected, ours = golden["pred_boxes"], self.compute(golden)["pred_boxes"].numpy()
         largest = np.maximum(np.abs(expected).max(axis=1, keepdims=True), 1)
