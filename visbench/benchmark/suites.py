@@ -17,7 +17,7 @@ SUITES: dict[str, tuple[str, ...]] = {
         "idol/idol_demo_movingshapes.py",
     ),
     "quick": (
-        "baselines/masktrack_rcnn_demo_movingshapes.py",
+        "baselines/masktrack_rcnn_quick_movingshapes.py",
         "inspro/inspro_quick_movingshapes.py",
         "propose_reduce/propose_reduce_quick_movingshapes.py",
         "iai/iai_quick_movingshapes.py",
