@@ -144,7 +144,7 @@ def test_an_interrupted_test_does_not_train_again(bench: Bench) -> None:
 
 def test_missing_and_broken_configs_start_nothing(bench: Bench) -> None:
     good = bench.config("good")
-    with pytest.raises(UserError, match=r"none\.py cannot be read"):
+    with pytest.raises(UserError, match=r"none\.py does not exist"):
         bench.compare(good, bench.folder / "none.py")
     with pytest.raises(UserError, match=r"bad\.py has a mistake in line 2"):
         bench.compare(good, bench.config("bad", "a = ("))
