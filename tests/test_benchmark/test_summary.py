@@ -125,3 +125,10 @@ def test_leads_are_over_the_same_videos() -> None:
         "0.1 points of AP ahead of C (c); 95 % of the resamples of the videos: -1.0 to 1.0 (u"
         in text
     )
+
+
+def test_class_agnostic_rows_have_no_published_figures() -> None:
+    (line,) = lines(ROWS[:3])
+    pooled = [replace(row, details={**row.details, "class_agnostic": True}) for row in ROWS[:3]]
+    assert line.published
+    assert lines(pooled)[0].published == []

@@ -72,7 +72,9 @@ class ForeignResults:
             known = store.foreign(name, digest)
             if known is None:
                 console.print(f"scoring {name}: {path}", markup=False, soft_wrap=True)
-            self._scored[name] = known or self._score(name, path, digest)
+            row = self._scored[name] = known or self._score(name, path, digest)
+            for warning in row.details.get("warnings", ()):
+                console.print(f"{name}: {warning}", style="yellow", markup=False, soft_wrap=True)
 
     def rows(self, store: RowStore, others: Sequence[Row]) -> list[Row]:
         """Return the rows, under the name that the data have in the other rows.
@@ -123,9 +125,15 @@ class ForeignResults:
         from visbench.evaluation import InputError
 
         try:
-            return row_numbers(score(path, self.annotations, self.metric, self.class_agnostic))
+            result = score(path, self.annotations, self.metric, self.class_agnostic)
         except InputError as error:
             raise UserError(str(error)) from error
+        found = row_numbers(result)
+        if self.class_agnostic:
+            found["details"]["class_agnostic"] = True
+        if result.warnings:
+            found["details"]["warnings"] = list(result.warnings)
+        return found
 
     def _score(self, name: str, path: Path, digest: str) -> Row:
         return Row(

@@ -55,7 +55,8 @@ class Row:
         machine: Processor, cores, memory, GPU and system.
         versions: Version by package.
         config_hash: See :func:`~visbench.benchmark.identity.config_hash`.
-        details: Further numbers, e.g. all metrics as fractions.
+        details: Further numbers, e.g. all metrics as fractions; ``class_agnostic`` if all
+            categories were put in one pool.
         date: Day and time of the end, UTC.
     """
 
@@ -102,6 +103,11 @@ class Row:
     def config_name(self) -> str:
         """Name of the config without folder and ending; empty without a config."""
         return Path(self.config).stem if self.config else ""
+
+    @property
+    def class_agnostic(self) -> bool:
+        """Whether the numbers are those of all categories in one pool."""
+        return bool(self.details.get("class_agnostic"))
 
     @property
     def file_name(self) -> str:

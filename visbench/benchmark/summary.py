@@ -95,8 +95,11 @@ class Line:
 
     @cached_property
     def published(self) -> list[Published]:
-        """Figures with an AP of the config, or of the full-size config that it stands for."""
-        if self.row.kind != "method":
+        """Figures with an AP of the config, or of the full-size config that it stands for.
+
+        Papers score with classes, so class-agnostic rows have none.
+        """
+        if self.row.kind != "method" or self.row.class_agnostic:
             return []
         return [line for line in published_of(self.row.config) if "AP" in line.metrics]
 

@@ -193,7 +193,8 @@ def analyse(run: Run, truth: Annotations, metric: str) -> Analysis:
         InputError: The results have a defect.
     """
     assert run.results is not None
-    result = score(run.results, truth, metric)
+    pooled = run.row.class_agnostic
+    result = score(run.results, truth, metric, pooled)
     numbers = {name: _points(value) for name, value in result.metrics[metric].items()}
     masks = METRICS[metric].tracks == "masks"
     return Analysis(
@@ -208,7 +209,9 @@ def analyse(run: Run, truth: Annotations, metric: str) -> Analysis:
             int(video): _points(values[metric]["AP"])
             for video, values in (result.per_video or {}).items()
         },
-        errors=_error_shares(evaluate(truth, run.results, "errors")) if masks else None,
+        errors=_error_shares(evaluate(truth, run.results, "errors", class_agnostic=pooled))
+        if masks
+        else None,
         threshold=best_threshold(result.cells[METRICS[metric].tracks]),
         notes=(*result.warnings, *_changed(run.row, numbers["AP"])),
     )
