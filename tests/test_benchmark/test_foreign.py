@@ -114,7 +114,7 @@ def test_masks_without_classes_are_scored_in_one_pool(case: Files) -> None:
             record["category_id"] = None if position % 3 == 1 else 0
     case.results.write_bytes(gzip.compress(json.dumps(case.records).encode()))
     (row,) = case.rows(class_agnostic=True)
-    assert row.AP == pytest.approx(expected.AP)
+    assert pytest.approx(expected.AP) == row.AP
     assert row.class_agnostic
 
 

@@ -43,6 +43,22 @@ def test_failures_are_counted_and_do_not_count_as_finished(tmp_path: Path) -> No
     assert store.finished("a_b.py", 3, "12345678") is None
 
 
+def test_brackets_in_the_name_of_a_config(tmp_path: Path) -> None:
+    store = RowStore(tmp_path)
+    row = Row(**{**vars(ROW), "config": "a[1].py"})
+    failed = Row(**{**vars(row), "status": "failed"})
+    store.add(row)
+    assert store.finished("a[1].py", 3, "12345678") == row
+    assert [store.add(failed).name[-13:] for _ in range(2)] == ["failed-1.json", "failed-2.json"]
+
+
+def test_a_row_that_is_no_object_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "row.json"
+    path.write_text("[]")
+    with pytest.raises(UserError, match=r"row\.json cannot be read"):
+        RowStore(tmp_path).read(path)
+
+
 def test_fields_of_a_later_version_are_left_out() -> None:
     values = {**vars(ROW), "energy_kwh": 3}
     assert Row.from_dict(values) == ROW

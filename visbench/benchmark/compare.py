@@ -206,6 +206,7 @@ def _show(rows: Sequence[Row], report: Path, console: Console) -> None:
         console.print(line, style="red", markup=False, soft_wrap=True)
     for row in rows:
         if row.overlay:
-            console.print(f"overlay of {row.method}: {row.overlay}", soft_wrap=True)
+            overlay = f"overlay of {row.method}: {row.overlay}"
+            console.print(overlay, soft_wrap=True, markup=False)
     files = f"report: {report}.md, {report}.csv and {report}-summary.csv"
-    console.print(files, soft_wrap=True)
+    console.print(files, soft_wrap=True, markup=False)

@@ -149,7 +149,8 @@ def lines(rows: Sequence[Row]) -> list[Line]:
     """
     groups: dict[tuple[object, ...], list[Row]] = {}
     for position, row in enumerate(rows):
-        alike = (row.kind, row.method, row.config, row.config_hash, row.dataset)
+        # The same config has other paths from other folders.
+        alike = (row.kind, row.method, row.config_name, row.config_hash, row.dataset)
         key = (*alike, row.device, row.machine)
         alone = row.kind != "method" or row.status != FINISHED
         groups.setdefault((*key, position) if alone else key, []).append(row)
