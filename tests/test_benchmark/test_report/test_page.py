@@ -226,6 +226,9 @@ def test_command(store: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert "<article" not in out.read_text()
     assert benchmark([*words, "--annotations", "tiny"]) == 2
     assert "give --annotations DATA=PATH" in capsys.readouterr().err
+    assert benchmark([*words, "--image-folder", f"tyni={out.parent}"]) == 2
+    message = "--image-folder tyni: no row is of that data set; there are far, tiny"
+    assert message in capsys.readouterr().err
 
 
 def test_a_folder_without_rows_is_named(tmp_path: Any) -> None:
