@@ -9,7 +9,7 @@ from visbench.benchmark import Row, RowStore, config_hash
 from visbench.benchmark.rows import points
 from visbench.benchmark.suites import SUITES, suite_configs
 from visbench.engine.config_files import config_folder
-from visbench.engine.errors import UserError
+from visbench.engine.errors import ConfigError, UserError
 
 ROW = Row("InsPro", "configs/inspro/a_b.py", "movingshapes-v1-easy-val", 3, config_hash="12345678")
 
@@ -88,6 +88,13 @@ def test_the_hash_follows_the_bases_but_not_comments(tmp_path: Path) -> None:
     assert config_hash(config) == first
     (tmp_path / "base.py").write_text("a = 3\n")
     assert config_hash(config) != first
+
+
+def test_a_base_that_is_computed_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "config.py"
+    config.write_text("import os\n_base_ = os.path.join('a', 'b.py')\n")
+    with pytest.raises(ConfigError, match=r"config\.py, line 2: '_base_' must be written out"):
+        config_hash(config)
 
 
 def test_a_missing_base_is_named(tmp_path: Path) -> None:

@@ -83,10 +83,20 @@ class ForeignResults:
             store: Where new rows are kept.
             others: The rows of the runs.
         """
-        same = [row for row in others if row.status == FINISHED and self._same_data(row)]
-        dataset = self.dataset or (same[0].dataset if same else _name_of(self.annotations))
+        found = self.keep(store, others)
         if self.class_agnostic:
-            dataset = f"{dataset}-{CLASS_AGNOSTIC}"
+            dataset, same = self._data(others)
+            found += [self._again(row, dataset, store) for row in same if row.results]
+        return found
+
+    def keep(self, store: RowStore, others: Sequence[Row]) -> list[Row]:
+        """Write what was scored into the store; return the rows of the results files.
+
+        Args:
+            store: Where new rows are kept.
+            others: The rows of the runs, as far as they are there.
+        """
+        dataset, _ = self._data(others)
         found = []
         for name, row in self._scored.items():
             known = store.foreign(name, row.config_hash)
@@ -95,9 +105,13 @@ class ForeignResults:
                 store.add(known)
             # The name may have become known since.
             found.append(replace(known, dataset=dataset))
-        if self.class_agnostic:
-            found += [self._again(row, dataset, store) for row in same if row.results]
         return found
+
+    def _data(self, others: Sequence[Row]) -> tuple[str, list[Row]]:
+        """Return the name of the data, and the rows of the runs on them."""
+        same = [row for row in others if row.status == FINISHED and self._same_data(row)]
+        dataset = self.dataset or (same[0].dataset if same else _name_of(self.annotations))
+        return (f"{dataset}-{CLASS_AGNOSTIC}" if self.class_agnostic else dataset), same
 
     def _same_data(self, row: Row) -> bool:
         path = Path(row.annotations)
