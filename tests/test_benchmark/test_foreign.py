@@ -105,6 +105,15 @@ def test_class_agnostic_rows_have_a_table_of_their_own(case: Files) -> None:
     assert case.rows(run, class_agnostic=True) == [theirs, ours]
 
 
+def test_class_agnostic_rows_of_another_metric_are_not_taken(case: Files) -> None:
+    run = case.run()
+    case.rows(run, class_agnostic=True)
+    with pytest.raises(UserError, match=r"--metric ovis: .* are of another metric"):
+        case.rows(run, class_agnostic=True, metric="ovis")
+    _, ours = case.rows(run, class_agnostic=True, metric="ovis", dataset="with-ovis")
+    assert "ovis/AP" in ours.details["metrics"]
+
+
 def test_masks_without_classes_are_scored_in_one_pool(case: Files) -> None:
     (expected,) = case.rows(class_agnostic=True)
     for position, record in enumerate(case.records):

@@ -91,3 +91,8 @@ def test_brackets_in_names_are_shown() -> None:
     assert isinstance(console.file, io.StringIO)
     assert "sam[v2] [/x]" in console.file.getvalue()
     assert "on own[1]" in console.file.getvalue()
+
+
+def test_a_reason_of_several_lines_is_one() -> None:
+    row = Row("IAI", "iai.py", "easy", 1, status="failed", reason="one\n\n  two")
+    assert failures([row]) == ["IAI (iai.py, seed 1) failed: one two"]

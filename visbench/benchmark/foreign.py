@@ -123,6 +123,12 @@ class ForeignResults:
     def _again(self, row: Row, dataset: str, store: RowStore) -> Row:
         """Return the row of a run with its results scored without classes."""
         known = store.finished(row.config, row.seed, row.config_hash, dataset)
+        if known is not None and f"{self.metric}/AP" not in known.details.get("metrics", {}):
+            raise UserError(
+                f"--metric {self.metric}: the rows of {row.method} on {dataset} are of another "
+                "metric, and rows are kept by the name of the data; name them in --annotations "
+                "NAME=FILE"
+            )
         if known is not None:
             return known
         numbers = self._numbers(Path(row.results))

@@ -132,7 +132,9 @@ def _fitting(shown: Sequence[Line], width: int, hidden: set[str]) -> list[Column
 def failures(rows: Sequence[Row]) -> list[str]:
     """Return one line per failed row: what, why and where more is said."""
     return [
-        f"{row.method} ({row.config or row.dataset}, seed {row.seed}) failed: {row.reason}"
+        f"{row.method} ({row.config or row.dataset}, seed {row.seed}) failed: "
+        # A reason of several lines would break a list.
+        + " ".join(row.reason.split())
         + (f"; log: {row.log}" if row.log else "")
         for row in rows
         if row.status == FAILED
