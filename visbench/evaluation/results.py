@@ -37,8 +37,7 @@ class Prediction:
     Attributes:
         index: Position in the results; breaks ties between equal scores.
         video_id: The video it is in.
-        category_id: Its category; ``CLASS_AGNOSTIC`` where it has none that is known and none is
-            needed.
+        category_id: Its category; ``CLASS_AGNOSTIC`` if it has none and needs none.
         score: Its confidence.
         masks: Its masks, if they were asked for.
         boxes: Its boxes, if they were asked for.
@@ -119,7 +118,7 @@ class ResultReader:
         official_bugs: Accept tracks whose length or mask size is not the video's.
         tolerant: Leave out records with defects and list them in ``notes.skipped``.
         notes: Where to put warnings and skipped records.
-        class_agnostic: Accept predictions without a category, or with an unknown one.
+        class_agnostic: Accept predictions without a category.
     """
 
     def __init__(
@@ -236,8 +235,7 @@ class ResultReader:
         category_id = fields.integer("category_id")
         if category_id in self.annotations.categories:
             return category_id
-        if self.class_agnostic:
-            return CLASS_AGNOSTIC
+        # Also in one pool, as the official evaluator does without categories.
         self._count_unknown(category_id)
         return None
 

@@ -202,7 +202,7 @@ def _labels(annotations: Annotations) -> dict[int, int]:
 
 
 def class_names(annotations: Annotations) -> list[str]:
-    """Return the name of every 0-based label of tracks; the last is that of no known category."""
+    """Return the name of every 0-based label of tracks; the last is that of no category."""
     return [*annotations.categories.values(), "object"]
 
 
