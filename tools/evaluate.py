@@ -85,7 +85,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--table", action="store_true", help="also print the AP of each category")
     add_analysis(parser)
     parser.add_argument(
-        "--class-agnostic", action="store_true", help="put all categories of a video in one pool"
+        "--class-agnostic",
+        action="store_true",
+        help="put all categories of a video in one pool; records may lack category_id",
     )
     parser.add_argument(
         "--official-bugs",

@@ -234,6 +234,54 @@ def test_a_row_is_found_where_the_data_have_no_name_yet(bench: Bench) -> None:
     assert bench.calls.count("train one") == bench.calls.count("test one") == 1
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_name_of_data_stands_for_the_same_data(bench: Bench, again: bool) -> None:
+    config = bench.config("one")
+    first, other = "name=mine,preset=long", "name=Mine,preset=crowded"
+    if again:
+        bench.compare(config, datasets=(first,))
+        # As the worker names them.
+        (path,) = (bench.work_dir / "datasets").iterdir()
+        path.write_text(json.dumps({"": "movingshapes-v1-easy-val", first: "mine"}))
+    before = bench.calls
+    datasets = (other,) if again else (first, other)
+    with pytest.raises(UserError, match=r"the name 'Mine|the name 'mine' stands for"):
+        bench.compare(config, datasets=datasets)
+    assert bench.calls == before
+    if again:
+        own = "name=movingshapes-v1-easy-val,preset=long"
+        with pytest.raises(UserError, match="stands for 'own' in"):
+            bench.compare(config, datasets=(own,))
+
+
+def test_rows_of_other_code_are_taken_over_and_named(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = bench.config("one")
+    bench.compare(config)
+    (path,) = (bench.work_dir / "rows").glob("one__*.json")
+    row = json.loads(path.read_text())
+    path.write_text(json.dumps({**row, "versions": {"visbench": "0.0.1+abc"}}))
+    bench.compare(config)
+    assert "finished before, by visbench 0.0.1+abc (this is " in bench.output.getvalue()
+
+
+def test_an_interruption_keeps_foreign_rows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = load_case(GOLDENS, "basic")
+    annotations, results = bench.folder / "gt.json", bench.folder / "theirs.json"
+    annotations.write_text(json.dumps(case["gt"]))
+    results.write_text(json.dumps(case["results"]))
+    foreign = ForeignResults({"theirs": results}, annotations)
+
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("visbench.benchmark.comparison.Comparison.row", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bench.compare(bench.config("one"), foreign=foreign)
+    assert len(list((bench.work_dir / "rows").glob("theirs__*.json"))) == 1
+
+
 def test_data_that_are_not_written_as_they_must_be_start_nothing(bench: Bench) -> None:
     with pytest.raises(UserError, match="add name=NAME"):
         bench.compare(bench.config("one"), datasets=("data_root=elsewhere",))

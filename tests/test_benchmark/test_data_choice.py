@@ -55,6 +55,8 @@ def test_own_data(text: str) -> None:
         ("a b=3", "'a b=3' is not FIELD=VALUE"),
         ("preset=", "'preset=' is not FIELD=VALUE"),
         ("data_root=elsewhere", "add name=NAME"),
+        ("ocluded", "'ocluded' is no preset of MovingShapes; there are easy, "),
+        ("preset=ocluded,num_videos=2", "'ocluded' is no preset of MovingShapes"),
     ],
 )
 def test_what_is_wrong_is_said(text: str, message: str) -> None:

@@ -105,6 +105,54 @@ def test_class_agnostic_rows_have_a_table_of_their_own(case: Files) -> None:
     assert case.rows(run, class_agnostic=True) == [theirs, ours]
 
 
+def test_class_agnostic_rows_of_another_metric_are_not_taken(case: Files) -> None:
+    run = case.run()
+    case.rows(run, class_agnostic=True)
+    with pytest.raises(UserError, match=r"--metric ovis: .* are of another metric"):
+        case.rows(run, class_agnostic=True, metric="ovis")
+    _, ours = case.rows(run, class_agnostic=True, metric="ovis", dataset="with-ovis")
+    assert "ovis/AP" in ours.details["metrics"]
+
+
+def test_masks_without_classes_are_scored_in_one_pool(case: Files) -> None:
+    (expected,) = case.rows(class_agnostic=True)
+    for position, record in enumerate(case.records):
+        del record["category_id"]
+        if position % 2:
+            record["category_id"] = None
+    case.results.write_bytes(gzip.compress(json.dumps(case.records).encode()))
+    (row,) = case.rows(class_agnostic=True)
+    assert pytest.approx(expected.AP) == row.AP
+    assert row.class_agnostic
+
+
+def test_unknown_classes_are_told_whenever_the_row_is_shown(case: Files) -> None:
+    for record in case.records:
+        record["category_id"] = 0
+    case.results.write_bytes(gzip.compress(json.dumps(case.records).encode()))
+    for _ in range(2):
+        (row,) = case.rows()
+        assert row.AP == 0
+        assert "predictions of unknown categories ignored: 0" in case.output.getvalue()
+        case.output.truncate(0)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.json", b"", "empty.json"),
+        ("broken.zip", b"PK\x03\x04 and no more", "broken.zip"),
+        ("object.json", b"{}", "object.json"),
+        ("cut.json.gz", gzip.compress(b"[]" * 99)[:20], "cut.json.gz"),
+    ],
+)
+def test_damaged_files_are_named(case: Files, name: str, content: bytes, message: str) -> None:
+    case.results = case.results.with_name(name)
+    case.results.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        case.rows()
+
+
 def test_bad_files_are_named(case: Files) -> None:
     case.records[4]["score"] = float("nan")
     case.results.write_bytes(gzip.compress(json.dumps(case.records).encode()))

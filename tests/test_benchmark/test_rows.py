@@ -9,7 +9,7 @@ from visbench.benchmark import Row, RowStore, config_hash
 from visbench.benchmark.rows import points
 from visbench.benchmark.suites import SUITES, suite_configs
 from visbench.engine.config_files import config_folder
-from visbench.engine.errors import UserError
+from visbench.engine.errors import ConfigError, UserError
 
 ROW = Row("InsPro", "configs/inspro/a_b.py", "movingshapes-v1-easy-val", 3, config_hash="12345678")
 
@@ -43,6 +43,22 @@ def test_failures_are_counted_and_do_not_count_as_finished(tmp_path: Path) -> No
     assert store.finished("a_b.py", 3, "12345678") is None
 
 
+def test_brackets_in_the_name_of_a_config(tmp_path: Path) -> None:
+    store = RowStore(tmp_path)
+    row = Row(**{**vars(ROW), "config": "a[1].py"})
+    failed = Row(**{**vars(row), "status": "failed"})
+    store.add(row)
+    assert store.finished("a[1].py", 3, "12345678") == row
+    assert [store.add(failed).name[-13:] for _ in range(2)] == ["failed-1.json", "failed-2.json"]
+
+
+def test_a_row_that_is_no_object_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "row.json"
+    path.write_text("[]")
+    with pytest.raises(UserError, match=r"row\.json cannot be read"):
+        RowStore(tmp_path).read(path)
+
+
 def test_fields_of_a_later_version_are_left_out() -> None:
     values = {**vars(ROW), "energy_kwh": 3}
     assert Row.from_dict(values) == ROW
@@ -72,6 +88,13 @@ def test_the_hash_follows_the_bases_but_not_comments(tmp_path: Path) -> None:
     assert config_hash(config) == first
     (tmp_path / "base.py").write_text("a = 3\n")
     assert config_hash(config) != first
+
+
+def test_a_base_that_is_computed_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "config.py"
+    config.write_text("import os\n_base_ = os.path.join('a', 'b.py')\n")
+    with pytest.raises(ConfigError, match=r"config\.py, line 2: '_base_' must be written out"):
+        config_hash(config)
 
 
 def test_a_missing_base_is_named(tmp_path: Path) -> None:

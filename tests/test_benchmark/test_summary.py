@@ -41,6 +41,7 @@ def test_seeds_of_one_config_are_one_line() -> None:
     "other",
     [
         replace(ROWS[0], seed=5, config_hash="changed"),
+        replace(ROWS[0], seed=5, config="configs/inspro/another.py"),
         replace(ROWS[0], seed=5, machine="another"),
         replace(ROWS[0], seed=5, status="failed"),
         replace(ROWS[0], seed=5, kind="foreign"),
@@ -125,3 +126,16 @@ def test_leads_are_over_the_same_videos() -> None:
         "0.1 points of AP ahead of C (c); 95 % of the resamples of the videos: -1.0 to 1.0 (u"
         in text
     )
+
+
+def test_class_agnostic_rows_have_no_published_figures() -> None:
+    (line,) = lines(ROWS[:3])
+    pooled = [replace(row, details={**row.details, "class_agnostic": True}) for row in ROWS[:3]]
+    assert line.published
+    assert lines(pooled)[0].published == []
+
+
+def test_a_config_is_the_same_from_another_folder() -> None:
+    elsewhere = "/home/me/visbench/configs/inspro/inspro_demo_movingshapes.py"
+    (line,) = lines([ROWS[0], replace(ROWS[1], config=elsewhere)])
+    assert line.seeds == [0, 1]

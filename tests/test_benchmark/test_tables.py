@@ -82,3 +82,17 @@ def test_no_number_is_cut_off_at_any_width(width: int) -> None:
 
 def test_failures_say_why_and_where() -> None:
     assert failures(ROWS) == ["IAI (configs/iai.py, seed 1) failed: a | b; log: x/train.log"]
+
+
+def test_brackets_in_names_are_shown() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    row = Row("sam[v2] [/x]", "", "own[1]", 0, AP=1.0, kind="foreign")
+    console.print(terminal_table([row], 200))
+    assert isinstance(console.file, io.StringIO)
+    assert "sam[v2] [/x]" in console.file.getvalue()
+    assert "on own[1]" in console.file.getvalue()
+
+
+def test_a_reason_of_several_lines_is_one() -> None:
+    row = Row("IAI", "iai.py", "easy", 1, status="failed", reason="one\n\n  two")
+    assert failures([row]) == ["IAI (iai.py, seed 1) failed: one two"]

@@ -18,7 +18,7 @@ from visbench.benchmark.claims.rows import ClaimRows
 from visbench.benchmark.claims.schedule import budget_seconds
 from visbench.benchmark.claims.table import NOTE, csv_text, markdown, summary, terminal_table
 from visbench.benchmark.claims.unit import WORKER, Terms
-from visbench.benchmark.compare import check_device, make_console, only_one, write_files
+from visbench.benchmark.compare import make_console, only_one, write_files
 from visbench.engine.config_files import config_folder
 from visbench.engine.errors import UserError
 
@@ -239,8 +239,6 @@ def run_claims(
 ) -> int:
     """Run what the claims lack; return the exit status."""
     devices = args.device or [None]
-    for device in devices:
-        check_device(device)
     terms = Terms(args.work_dir, store.folder, devices[0], args.devices_per_run, worker=WORKER)
     parameters = _parameters(args.cluster)
     with only_one(args.work_dir):

@@ -15,11 +15,25 @@ from visbench.engine.errors import UserError
 COMMANDS = (add_compare_command, add_claims_command, add_report_command)
 """Each adds a subcommand and sets ``run``: what takes its arguments and returns the exit status."""
 
+_EXAMPLES = """examples:
+  # train and test the five methods for some minutes each, and show one table
+  python tools/benchmark.py compare --suite demo
+  # the same as a page with plots, frames and timelines of ids
+  python tools/benchmark.py report work_dirs/demo
+  # which of the papers' ablation directions hold here, so far
+  python tools/benchmark.py claims --list --include-unversioned
+
+What is run once is a row, a JSON file that is never overwritten: the same command goes on from
+there. `benchmark.py COMMAND --help` says more, with examples and exit status.
+"""
+
 
 def benchmark_parser() -> argparse.ArgumentParser:
     """Return the arguments of tools/benchmark.py."""
     parser = argparse.ArgumentParser(
-        description="Compare methods under one data path, one runner and one evaluator"
+        description="Compare methods under one data path, one runner and one evaluator",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for add_command in COMMANDS:

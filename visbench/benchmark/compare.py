@@ -15,6 +15,7 @@ from visbench.benchmark.csv_files import csv_text, summary_csv
 from visbench.benchmark.data_choice import OWN, DataChoice
 from visbench.benchmark.foreign import ForeignResults
 from visbench.benchmark.identity import config_hash
+from visbench.benchmark.machine import check_device
 from visbench.benchmark.rows import FAILED, Row
 from visbench.benchmark.tables import (
     failures,
@@ -26,7 +27,7 @@ from visbench.benchmark.tables import (
 from visbench.engine.config_files import find_config
 from visbench.engine.errors import UserError
 
-__all__ = ["WORKER", "Run", "compare", "plan", "write_report"]
+__all__ = ["WORKER", "Run", "check_device", "compare", "plan", "write_report"]
 
 WORKER = "visbench.benchmark.worker"
 _LOG_WIDTH = 220
@@ -69,12 +70,13 @@ def compare(
 
     Raises:
         UserError: If a config is missing or no Python, two configs share a name, a data set or
-            foreign results cannot be used, or the device is not there; nothing has been trained
-            then.
+            foreign results cannot be used, a name of data stands for other data, or the device is
+            not there; nothing has been trained then.
     """
     console = console or make_console()
     runs = plan(configs, seeds, datasets)
     comparison = Comparison(Path(work_dir), device, console, worker)
+    comparison.check_names(list({run.choice.text: run.choice for run in runs}.values()))
     pending = [run for run in runs if comparison.finished(run) is None]
     if pending:
         check_device(device)
@@ -87,9 +89,14 @@ def compare(
         if pending:
             comparison.make_data(pending)
         rows: list[Row] = []
-        for run in runs:
-            rows.append(comparison.row(run))
-            write_report(_unique(rows), report_path)
+        try:
+            for run in runs:
+                rows.append(comparison.row(run))
+                write_report(_unique(rows), report_path)
+        finally:
+            # Scored before the runs; an interruption loses none of it.
+            if foreign is not None:
+                foreign.keep(comparison.store, rows)
         controls = comparison.controls(rows, runs)
         others = foreign.rows(comparison.store, rows) if foreign is not None else []
         rows = _unique([*rows, *others, *controls])
@@ -160,15 +167,6 @@ def write_files(path: Path, texts: Mapping[str, str]) -> None:
         partial.replace(target)
 
 
-def check_device(device: str | None) -> None:
-    """Raise an error if a device is not there."""
-    # Importing torch takes seconds; without a wish there is nothing to check.
-    if device not in (None, "cpu"):
-        from visbench.engine.device import select_device
-
-        select_device(device)
-
-
 @contextmanager
 def only_one(work_dir: Path) -> Iterator[None]:
     """Refuse a second command in the same work folder while one is running."""
@@ -206,6 +204,7 @@ def _show(rows: Sequence[Row], report: Path, console: Console) -> None:
         console.print(line, style="red", markup=False, soft_wrap=True)
     for row in rows:
         if row.overlay:
-            console.print(f"overlay of {row.method}: {row.overlay}", soft_wrap=True)
+            overlay = f"overlay of {row.method}: {row.overlay}"
+            console.print(overlay, soft_wrap=True, markup=False)
     files = f"report: {report}.md, {report}.csv and {report}-summary.csv"
-    console.print(files, soft_wrap=True)
+    console.print(files, soft_wrap=True, markup=False)

@@ -31,7 +31,7 @@ _EXAMPLES = """examples:
 Data sets of --dataset: a preset of MovingShapes (easy, occluded, crowded, long); or FIELD=VALUE,...
 with fields that replace those of val_dataloader.dataset (a type replaces all but the method's own
 pipeline); or "own" for what the config validates on. Other data than a preset need name=NAME, by
-which their rows are kept.
+which their rows are kept; a name stands for the same data in all of a work folder.
 
 The table has a line per config and data set: with several seeds the mean ± standard deviation and
 their number n, a 95 % interval over the videos, and under it what is equal for all trainings and
@@ -41,7 +41,8 @@ Files in the work folder: report.md, report.csv (a line per run) and report-summ
 config and data set); rows/ with one JSON file per run, named by config, data, seed and hash of the
 config, never overwritten; runs/ with checkpoints, logs, results.json, metrics.json and
 analysis.json; overlays/ with one video per run. Ctrl-C and kill lose nothing: the same command goes
-on from the newest checkpoint and the last finished video. A changed config is a new run.
+on from the newest checkpoint and the last finished video. A changed config is a new run; changed
+code is not, so that rows of earlier versions stay, and a line says so.
 
 Exit status: 0 all finished; 1 a run failed (its row says why); 2 nothing could start;
 130 interrupted.
@@ -76,7 +77,11 @@ def add_compare_command(commands: argparse._SubParsersAction[Any]) -> None:
     )
     command.add_argument("--device", help="cpu, cuda, cuda:N or mps; the best one by default")
     command.add_argument(
-        "--seed", type=int, nargs="+", default=[0], help="seeds; every config is run with each"
+        "--seed",
+        type=int,
+        nargs="+",
+        default=[0],
+        help="seeds; every config is run with each (default: 0)",
     )
     command.add_argument(
         "--dataset",
@@ -96,7 +101,8 @@ def _add_foreign(command: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME=FILE",
-        help="results.json, also .gz or a submission zip, as rows of the table",
+        help="results.json, also .gz or a submission zip, as rows of the table; its category ids "
+        "are those of the annotation file",
     )
     group.add_argument(
         "--annotations",
@@ -107,7 +113,8 @@ def _add_foreign(command: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--class-agnostic",
         action="store_true",
-        help="score --results, and the runs on the same data, with all classes in one pool",
+        help="score --results, and the runs on the same data, with all classes in one pool; "
+        "records may lack category_id",
     )
     group.add_argument(
         "--metric",

@@ -16,10 +16,12 @@ from rich.console import Console
 
 from visbench.benchmark.controls import CONTROLS, CONTROLS_VERSION, has_controls
 from visbench.benchmark.data_choice import OWN, DataChoice
+from visbench.benchmark.identity import code_version
 from visbench.benchmark.live import LiveProgress
 from visbench.benchmark.processes import Outcome, run_worker
-from visbench.benchmark.rows import FAILED, Row, RowStore
+from visbench.benchmark.rows import FAILED, Row, RowStore, file_slug
 from visbench.benchmark.tables import failures
+from visbench.engine.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,28 @@ class Comparison:
     def _dataset(self, run: Run) -> str | None:
         return self._names(run).get(run.choice.text)
 
+    def check_names(self, choices: Sequence[DataChoice]) -> None:
+        """Refuse names of data that stand for other data in the rows, or twice for different ones.
+
+        Args:
+            choices: The data that are asked for.
+
+        Raises:
+            UserError: If there is such a name.
+        """
+        known = [(choice.name, choice) for choice in choices if choice.name]
+        for path in sorted((self.work_dir / "datasets").glob("*.json")):
+            named: dict[str, str] = json.loads(path.read_text("utf-8"))
+            known += [(name, DataChoice.parse(text)) for text, name in named.items()]
+        for choice in choices:
+            for name, other in known if choice.name else ():
+                if file_slug(name) == file_slug(choice.name) and other.fields != choice.fields:
+                    raise UserError(
+                        f"--dataset {choice.text}: the name {name!r} stands for "
+                        f"'{other.text or 'own'}' in {self.work_dir}, and rows are kept by name; "
+                        "give another name=NAME, or another --work-dir"
+                    )
+
     def make_data(self, runs: Sequence[Run]) -> None:
         """Name the data of runs and write procedural ones, with a progress bar of their own.
 
@@ -108,7 +132,8 @@ class Comparison:
         """Return the row of a run: taken over, or trained and tested now."""
         row = self.finished(run)
         if row is not None:
-            self.console.print(f"{_title(run)}: finished before", style="dim", markup=False)
+            text = f"{_title(run)}: finished before{_other_code(row)}"
+            self.console.print(text, style="dim", markup=False)
             return row
         folder = self.work_dir / "runs" / run.name
         facts: dict[str, Any] = {"method": run.config.stem, "dataset": self._dataset(run) or ""}
@@ -246,6 +271,13 @@ def _dataset_words(texts: Sequence[str] | Mapping[str, Any]) -> list[str]:
 def _title(run: Run, phase: str = "test") -> str:
     title = f"{run.config.stem} seed {run.seed}"
     return title if phase == "train" or run.choice == OWN else f"{title} on {run.choice.text}"
+
+
+def _other_code(row: Row) -> str:
+    made, now = row.versions.get("visbench"), code_version()
+    if made in (None, now):
+        return ""
+    return f", by visbench {made} (this is {now}; another --work-dir runs it again)"
 
 
 def _failed_control(name: str, dataset: str, outcome: Outcome | None) -> Row:

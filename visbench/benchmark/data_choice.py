@@ -42,7 +42,8 @@ class DataChoice:
                 ``own`` or nothing for the config's own data.
 
         Raises:
-            UserError: If a word is no field with a value, or the name is missing.
+            UserError: If a word is no field with a value, a preset does not exist, or the name is
+                missing.
 
         Examples:
             >>> DataChoice.parse("occluded").fields
@@ -53,7 +54,7 @@ class DataChoice:
         if text in ("", "own"):
             return cls()
         if "=" not in text:
-            return cls(text, {"preset": text})
+            return cls(text, {"preset": _preset(text, text)})
         fields: dict[str, Any] = {}
         for word in text.split(","):
             key, equals, value = word.partition("=")
@@ -64,6 +65,8 @@ class DataChoice:
                     "preset=long,num_videos=4"
                 )
             fields[key] = _value(value)
+        if "preset" in fields and "type" not in fields:
+            _preset(text, fields["preset"])
         name = str(fields.pop("name", ""))
         if not name and set(fields) - _NAMED_BY_FIELD:
             raise UserError(
@@ -99,6 +102,17 @@ class DataChoice:
 
 OWN = DataChoice()
 """The validation data of the config."""
+
+
+def _preset(text: str, preset: Any) -> Any:
+    from visbench.datasets.moving_shapes import PRESET_NAMES
+
+    if preset not in PRESET_NAMES:
+        raise UserError(
+            f"--dataset {text}: {preset!r} is no preset of MovingShapes; there are "
+            f"{', '.join(PRESET_NAMES)}; other data are given by name=NAME,FIELD=VALUE,..."
+        )
+    return preset
 
 
 def _value(text: str) -> Any:

@@ -72,7 +72,9 @@ class ForeignResults:
             known = store.foreign(name, digest)
             if known is None:
                 console.print(f"scoring {name}: {path}", markup=False, soft_wrap=True)
-            self._scored[name] = known or self._score(name, path, digest)
+            row = self._scored[name] = known or self._score(name, path, digest)
+            for warning in row.details.get("warnings", ()):
+                console.print(f"{name}: {warning}", style="yellow", markup=False, soft_wrap=True)
 
     def rows(self, store: RowStore, others: Sequence[Row]) -> list[Row]:
         """Return the rows, under the name that the data have in the other rows.
@@ -81,10 +83,20 @@ class ForeignResults:
             store: Where new rows are kept.
             others: The rows of the runs.
         """
-        same = [row for row in others if row.status == FINISHED and self._same_data(row)]
-        dataset = self.dataset or (same[0].dataset if same else _name_of(self.annotations))
+        found = self.keep(store, others)
         if self.class_agnostic:
-            dataset = f"{dataset}-{CLASS_AGNOSTIC}"
+            dataset, same = self._data(others)
+            found += [self._again(row, dataset, store) for row in same if row.results]
+        return found
+
+    def keep(self, store: RowStore, others: Sequence[Row]) -> list[Row]:
+        """Write what was scored into the store; return the rows of the results files.
+
+        Args:
+            store: Where new rows are kept.
+            others: The rows of the runs, as far as they are there.
+        """
+        dataset, _ = self._data(others)
         found = []
         for name, row in self._scored.items():
             known = store.foreign(name, row.config_hash)
@@ -93,9 +105,13 @@ class ForeignResults:
                 store.add(known)
             # The name may have become known since.
             found.append(replace(known, dataset=dataset))
-        if self.class_agnostic:
-            found += [self._again(row, dataset, store) for row in same if row.results]
         return found
+
+    def _data(self, others: Sequence[Row]) -> tuple[str, list[Row]]:
+        """Return the name of the data, and the rows of the runs on them."""
+        same = [row for row in others if row.status == FINISHED and self._same_data(row)]
+        dataset = self.dataset or (same[0].dataset if same else _name_of(self.annotations))
+        return (f"{dataset}-{CLASS_AGNOSTIC}" if self.class_agnostic else dataset), same
 
     def _same_data(self, row: Row) -> bool:
         path = Path(row.annotations)
@@ -107,6 +123,12 @@ class ForeignResults:
     def _again(self, row: Row, dataset: str, store: RowStore) -> Row:
         """Return the row of a run with its results scored without classes."""
         known = store.finished(row.config, row.seed, row.config_hash, dataset)
+        if known is not None and f"{self.metric}/AP" not in known.details.get("metrics", {}):
+            raise UserError(
+                f"--metric {self.metric}: the rows of {row.method} on {dataset} are of another "
+                "metric, and rows are kept by the name of the data; name them in --annotations "
+                "NAME=FILE"
+            )
         if known is not None:
             return known
         numbers = self._numbers(Path(row.results))
@@ -123,9 +145,15 @@ class ForeignResults:
         from visbench.evaluation import InputError
 
         try:
-            return row_numbers(score(path, self.annotations, self.metric, self.class_agnostic))
+            result = score(path, self.annotations, self.metric, self.class_agnostic)
         except InputError as error:
             raise UserError(str(error)) from error
+        found = row_numbers(result)
+        if self.class_agnostic:
+            found["details"]["class_agnostic"] = True
+        if result.warnings:
+            found["details"]["warnings"] = list(result.warnings)
+        return found
 
     def _score(self, name: str, path: Path, digest: str) -> Row:
         return Row(

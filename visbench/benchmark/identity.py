@@ -68,17 +68,23 @@ def _add(path: Path, digest: hashlib._Hash, seen: set[Path]) -> None:
         ) from error
     # Dumped rather than hashed as text: comments and layout make no other run.
     digest.update(ast.dump(tree).encode())
-    for base in _bases(tree):
+    for base in _bases(path, tree):
         package, _, inner = base.rpartition("::")
         if package in ("", "visbench"):
             _add((config_folder() if package else path.parent) / inner, digest, seen)
 
 
-def _bases(tree: ast.Module) -> list[str]:
+def _bases(path: Path, tree: ast.Module) -> list[str]:
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and any(
             isinstance(target, ast.Name) and target.id == "_base_" for target in statement.targets
         ):
-            value = ast.literal_eval(statement.value)
+            try:
+                value = ast.literal_eval(statement.value)
+            except ValueError as error:
+                raise ConfigError(
+                    f"config {path}, line {statement.lineno}: '_base_' must be written out, a path "
+                    "or a list of paths, as nothing is executed to find the bases"
+                ) from error
             return [value] if isinstance(value, str) else list(value)
     return []

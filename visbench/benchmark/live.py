@@ -65,8 +65,8 @@ class LiveProgress:
     def __init__(self, console: Console) -> None:
         self._console = console
         columns = (
-            *(SpinnerColumn(), TextColumn("{task.description}"), BarColumn()),
-            *(MofNCompleteColumn(), TextColumn("{task.fields[note]}")),
+            *(SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn()),
+            *(MofNCompleteColumn(), TextColumn("{task.fields[note]}", markup=False)),
             *(TimeElapsedColumn(), TimeRemainingColumn()),
         )
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal)

@@ -56,3 +56,12 @@ def peak_memory_mb() -> float:
     """Return the largest resident memory that this process has had, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def check_device(device: str | None) -> None:
+    """Raise an error if a device is not there."""
+    # Importing torch takes seconds; without a wish there is nothing to check.
+    if device not in (None, "cpu"):
+        from visbench.engine.device import select_device
+
+        select_device(device)

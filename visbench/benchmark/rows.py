@@ -9,6 +9,8 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from glob import escape
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +57,8 @@ class Row:
         machine: Processor, cores, memory, GPU and system.
         versions: Version by package.
         config_hash: See :func:`~visbench.benchmark.identity.config_hash`.
-        details: Further numbers, e.g. all metrics as fractions.
+        details: Further numbers, e.g. all metrics as fractions; ``class_agnostic`` if all
+            categories were put in one pool.
         date: Day and time of the end, UTC.
     """
 
@@ -104,11 +107,29 @@ class Row:
         return Path(self.config).stem if self.config else ""
 
     @property
+    def class_agnostic(self) -> bool:
+        """Whether the numbers are those of all categories in one pool."""
+        return bool(self.details.get("class_agnostic"))
+
+    @property
     def file_name(self) -> str:
         """Name of the row's file: config, data, seed, hash of the config."""
-        stem = self.config_name or _slug(self.method)
-        parts = (stem, _slug(self.dataset) or "unknown", f"seed{self.seed}", self.config_hash)
-        return "__".join(part for part in parts if part)
+        return row_name(
+            self.config_name or file_slug(self.method), self.dataset, self.seed, self.config_hash
+        )
+
+
+def row_name(stem: str, dataset: str, seed: int, digest: str) -> str:
+    """Return the name of a run in the store.
+
+    Args:
+        stem: Name of the config without ending.
+        dataset: Name of the data.
+        seed: The seed.
+        digest: Hash of the config; may be empty.
+    """
+    parts = (stem, file_slug(dataset) or "unknown", f"seed{seed}", digest)
+    return "__".join(part for part in parts if part)
 
 
 def points(metrics: Mapping[str, float]) -> dict[str, float | None]:
@@ -152,12 +173,12 @@ class RowStore:
             digest: Hash of the config.
             dataset: Name of the data; any if None.
         """
-        data = "*" if dataset is None else _slug(dataset)
-        return self._find(f"{Path(config).stem}__{data}__seed{seed}__{digest}.json")
+        stem, data = escape(Path(config).stem), "*" if dataset is None else file_slug(dataset)
+        return self._find(f"{stem}__{data}__seed{seed}__{digest}.json")
 
     def foreign(self, method: str, digest: str) -> Row | None:
         """Return the row of results that were made elsewhere, if there is one."""
-        return self._find(f"{_slug(method)}__*__seed0__{digest}.json")
+        return self._find(f"{file_slug(method)}__*__seed0__{digest}.json")
 
     def control(self, method: str, dataset: str, digest: str) -> Row | None:
         """Return the row of a control on some data, if there is one."""
@@ -184,7 +205,8 @@ class RowStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         name = self.name(row)
         if row.status != FINISHED:
-            name += f".failed-{len(list(self.folder.glob(f'{name}.failed-*.json'))) + 1}"
+            tries = (f"{name}.failed-{number}" for number in count(1))
+            name = next(name for name in tries if not (self.folder / f"{name}.json").exists())
         path = self.folder / f"{name}.json"
         if path.exists():
             raise UserError(f"{path} is there already; rows are never overwritten")
@@ -202,11 +224,12 @@ class RowStore:
         """
         try:
             return Row.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise UserError(
                 f"row {path} cannot be read ({error}); move it away, and the run is done again"
             ) from error
 
 
-def _slug(text: str) -> str:
+def file_slug(text: str) -> str:
+    """Return a text as part of a file name: lower-case letters, digits, ``.``, ``-`` and ``_``."""
     return re.sub(r"[^a-z0-9.-]+", "_", text.lower())

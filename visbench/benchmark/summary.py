@@ -95,8 +95,11 @@ class Line:
 
     @cached_property
     def published(self) -> list[Published]:
-        """Figures with an AP of the config, or of the full-size config that it stands for."""
-        if self.row.kind != "method":
+        """Figures with an AP of the config, or of the full-size config that it stands for.
+
+        Papers score with classes, so class-agnostic rows have none.
+        """
+        if self.row.kind != "method" or self.row.class_agnostic:
             return []
         return [line for line in published_of(self.row.config) if "AP" in line.metrics]
 
@@ -146,7 +149,8 @@ def lines(rows: Sequence[Row]) -> list[Line]:
     """
     groups: dict[tuple[object, ...], list[Row]] = {}
     for position, row in enumerate(rows):
-        alike = (row.kind, row.method, row.config, row.config_hash, row.dataset)
+        # The same config has other paths from other folders.
+        alike = (row.kind, row.method, row.config_name, row.config_hash, row.dataset)
         key = (*alike, row.device, row.machine)
         alone = row.kind != "method" or row.status != FINISHED
         groups.setdefault((*key, position) if alone else key, []).append(row)

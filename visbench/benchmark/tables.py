@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.table import Table
+from rich.text import Text
 
 from visbench.benchmark.columns import COLUMNS, Column, number
 from visbench.benchmark.controls import CONTROLS_NOTE
@@ -96,14 +97,16 @@ def terminal_table(rows: Sequence[Row], width: int = 160) -> Table:
     if len(datasets) == 1:
         title += f" on {next(iter(datasets))}"
     columns = _fitting(shown, width, {"data"} if len(datasets) == 1 else set())
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for column in columns:
         table.add_column(column.title, justify="right" if column.right else "left", no_wrap=True)
     for position, line in enumerate(shown):
         row, following = line.row, shown[position + 1 : position + 2]
         last = any((row.kind, row.dataset) != (n.row.kind, n.row.dataset) for n in following)
         style = "red" if row.status == FAILED else "dim" if row.kind == "control" else ""
-        table.add_row(*(column.text(line) for column in columns), style=style, end_section=last)
+        # Texts that are no markup: names may have brackets.
+        cells = [Text(column.text(line)) for column in columns]
+        table.add_row(*cells, style=style, end_section=last)
     return table
 
 
@@ -129,7 +132,9 @@ def _fitting(shown: Sequence[Line], width: int, hidden: set[str]) -> list[Column
 def failures(rows: Sequence[Row]) -> list[str]:
     """Return one line per failed row: what, why and where more is said."""
     return [
-        f"{row.method} ({row.config or row.dataset}, seed {row.seed}) failed: {row.reason}"
+        f"{row.method} ({row.config or row.dataset}, seed {row.seed}) failed: "
+        # A reason of several lines would break a list.
+        + " ".join(row.reason.split())
         + (f"; log: {row.log}" if row.log else "")
         for row in rows
         if row.status == FAILED

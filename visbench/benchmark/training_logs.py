@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -96,8 +96,7 @@ def read_scalars(sessions: Sequence[Path]) -> dict[str, Curve]:
     """
     found: dict[str, Curve] = {}
     for path in sessions:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            record = _record(line)
+        for record in read_records(path):
             step = record.pop("step", None)
             if isinstance(step, int):
                 for name, value in record.items():
@@ -106,12 +105,15 @@ def read_scalars(sessions: Sequence[Path]) -> dict[str, Curve]:
     return {name: dict(sorted(curve.items())) for name, curve in found.items() if name != "iter"}
 
 
-def _record(line: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return {}  # A killed training may leave half a line.
-    return record if isinstance(record, dict) else {}
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of a ``scalars.json``; a killed training may have left half of one."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            yield record
 
 
 def _is_number(name: str, value: Any) -> bool:

@@ -55,7 +55,8 @@ def evaluate(
             a folder like that of the annotations.
         metric: One or several of ``youtube_vis``, ``ovis``, ``imagenet_vid``, ``hota`` and
             ``errors``; or ``davis``; or ``all`` for whatever the two inputs allow.
-        class_agnostic: Put all categories of a video in one pool (not for ``davis``).
+        class_agnostic: Put all categories of a video in one pool (not for ``davis``); predictions
+            need no category then.
         official_bugs: Reproduce the numbers of the official evaluators where they are wrong:
             annotation id 0 is never found, lists of another length are cut, frames with masks of
             another size are left out; DAVIS counts missing labels as objects.

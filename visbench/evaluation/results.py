@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from visbench.evaluation.annotations import Annotations, Video
+from visbench.evaluation.average_precision import CLASS_AGNOSTIC
 from visbench.evaluation.errors import InputError, Notes
 from visbench.evaluation.fields import Fields, shorten
 from visbench.evaluation.streams import iterate_records
@@ -36,7 +37,7 @@ class Prediction:
     Attributes:
         index: Position in the results; breaks ties between equal scores.
         video_id: The video it is in.
-        category_id: Its category.
+        category_id: Its category; ``CLASS_AGNOSTIC`` if it has none and needs none.
         score: Its confidence.
         masks: Its masks, if they were asked for.
         boxes: Its boxes, if they were asked for.
@@ -117,6 +118,7 @@ class ResultReader:
         official_bugs: Accept tracks whose length or mask size is not the video's.
         tolerant: Leave out records with defects and list them in ``notes.skipped``.
         notes: Where to put warnings and skipped records.
+        class_agnostic: Accept predictions without a category.
     """
 
     def __init__(
@@ -129,6 +131,7 @@ class ResultReader:
         official_bugs: bool = False,
         tolerant: bool = False,
         notes: Notes | None = None,
+        class_agnostic: bool = False,
     ) -> None:
         self.annotations = annotations
         self.source = source
@@ -136,6 +139,7 @@ class ResultReader:
         self.boxes = boxes
         self.official_bugs = official_bugs
         self.tolerant = tolerant
+        self.class_agnostic = class_agnostic
         self.notes = Notes() if notes is None else notes
         self.count = 0
         self.unknown_categories: dict[int, int] = {}
@@ -210,10 +214,9 @@ class ResultReader:
             raise InputError(self.source, place, "", f"must be an object, found {shorten(record)}")
         fields = Fields(self.source, place, record)
         video = self._video(fields, video_id)
-        category_id = fields.integer("category_id")
+        category_id = self._category(fields)
         score = fields.number("score", "One finite confidence for the whole track is needed")
-        if category_id not in self.annotations.categories:
-            self._count_unknown(category_id)
+        if category_id is None:
             return None
         masks = boxes = None
         if self.masks:
@@ -224,6 +227,17 @@ class ResultReader:
             boxes = read_boxes(fields)
             self._check_length(fields, "bboxes", len(boxes.boxes), video)
         return _Unchecked(index, video, category_id, score, masks, boxes)
+
+    def _category(self, fields: Fields) -> int | None:
+        """Return the category; None if it is unknown, which is counted."""
+        if self.class_agnostic and not fields.has("category_id"):
+            return CLASS_AGNOSTIC
+        category_id = fields.integer("category_id")
+        if category_id in self.annotations.categories:
+            return category_id
+        # Also in one pool, as the official evaluator does without categories.
+        self._count_unknown(category_id)
+        return None
 
     def _video(self, fields: Fields, expected: int | None) -> Video:
         if expected is not None and not fields.has("video_id"):

@@ -127,6 +127,7 @@ class VideoEvaluator:
             official_bugs=official_bugs,
             tolerant=tolerant,
             notes=self.notes,
+            class_agnostic=class_agnostic,
         )
         self._updated: set[int] = set()
         self._compared: dict[str, dict[_CellKey, list[_Compared]]] = {

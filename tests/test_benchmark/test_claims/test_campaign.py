@@ -10,10 +10,10 @@ from claims_bench import ClaimsBench, worker_path
 from rich.console import Console
 
 from visbench.benchmark.claims.campaign import Campaign, Judge, plan_runs
-from visbench.benchmark.claims.data import ClaimBook
+from visbench.benchmark.claims.data import ClaimBook, read_claims
 from visbench.benchmark.claims.executors import Executor, LocalExecutor
 from visbench.benchmark.claims.rows import ClaimRows
-from visbench.benchmark.claims.training import resolve
+from visbench.benchmark.claims.training import resolve, write_derived
 from visbench.benchmark.claims.unit import Terms, Unit, run_unit
 from visbench.benchmark.rows import Row
 
@@ -247,3 +247,35 @@ def test_an_interrupt_ends_what_is_running(bench: ClaimsBench) -> None:
     with pytest.raises(KeyboardInterrupt):
         campaign.run()
     assert executor.started == ["a seed 0"]
+
+
+def test_the_time_of_a_test_is_known_if_it_was_made_in_one_go(bench: ClaimsBench) -> None:
+    bench.config("a", [5.0, 6.0])
+    bench.config("b", [1.0, 2.0], width=2)
+    book = bench.claims(("a", "b"))
+    terms = Terms(bench.work_dir, bench.rows, "cpu", worker="claims_worker")
+    run, _ = plan_runs(book.claims, (0,), book, terms)["a-b", 0]
+    (row,) = run_unit(Unit((run,)), terms)
+    assert row.details["test_s"] > 0
+    # The test was finished, but killed before its row was written.
+    next(bench.rows.iterdir()).unlink()
+    (again,) = run_unit(Unit((run,)), terms)
+    assert again.details["test_s"] is None
+    assert bench.calls == ["train a", "test a"]
+
+
+def test_data_of_any_name_are_run_once(bench: ClaimsBench) -> None:
+    bench.config("a", [5.0])
+    bench.config("b", [1.0], width=2)
+    bench.claims(("a", "b"))
+    bench.file.write_text(bench.file.read_text().replace("movingshapes-v1-easy-val", "Mine A"))
+    book = read_claims(bench.file)
+    assert len(clocked(bench, book, seeds=(0,))[0].started) == 2
+    assert clocked(bench, book, seeds=(0,))[0].started == []
+
+
+def test_a_batch_of_the_data_is_shared(bench: ClaimsBench, tmp_path: Path) -> None:
+    bench.config("a", [5.0], "train_dataloader = dict(batch_size=3)")
+    options = {"train_dataloader.batch_size": 8}
+    path = write_derived(tmp_path / "derived" / "a.py", bench.folder / "a.py", options, 2)
+    assert resolve(path)["train_dataloader"]["batch_size"] == 4

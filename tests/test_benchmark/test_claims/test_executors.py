@@ -18,7 +18,7 @@ from visbench.benchmark.claims.executors import (
     make_executor,
 )
 from visbench.benchmark.claims.rows import ClaimRows
-from visbench.benchmark.claims.unit import Terms
+from visbench.benchmark.claims.unit import Terms, Unit
 from visbench.engine.errors import UserError
 
 
@@ -126,3 +126,37 @@ def test_runs_of_several_devices_get_groups(tmp_path: Path) -> None:
     assert "CUDA_VISIBLE_DEVICES" not in device_groups(terms, 1, ["cpu"])[0]["environment"]
     with pytest.raises(UserError, match="needs 2 devices; --device names 1"):
         device_groups(terms, 1, ["cuda:1"])
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus"), [(None, {"gpus_per_node": 2}), ("cpu", {}), ("cuda", {"gpus_per_node": 2})]
+)
+def test_what_a_slurm_job_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str | None, gpus: dict[str, int]
+) -> None:
+    given: list[tuple[str, dict[str, object]]] = []
+    monkeypatch.setattr(
+        "visbench.benchmark.claims.executors.SubmititExecutor",
+        lambda terms, slots, cluster, parameters, console: given.append((cluster, parameters)),
+    )
+    terms = Terms(tmp_path, tmp_path, device, devices_per_run=2)
+    console = Console(file=io.StringIO())
+    # A machine that submits jobs needs no GPU of its own.
+    make_executor("slurm", terms, 1, [device], {"slurm_partition": "gpu"}, console)
+    assert given == [("slurm", {"nodes": 1, **gpus, "slurm_partition": "gpu"})]
+    with pytest.raises(UserError, match="name one kind"):
+        make_executor("slurm", terms, 1, ["cuda:0", "cuda:1"], {}, console)
+
+
+def test_a_submission_that_fails_is_explained(bench: ClaimsBench, submitit_path: None) -> None:
+    book = bench.claims(("a", "b"))
+    terms = Terms(bench.work_dir, bench.rows, "cpu", worker="claims_worker")
+    executor = SubmititExecutor(terms, 1, "local", {}, Console(file=io.StringIO()))
+
+    def refused(*args: object) -> None:
+        raise RuntimeError("sbatch: invalid partition")
+
+    executor._executor.submit = refused
+    run, _ = plan_runs(book.claims, (0,), book, terms)["a-b", 0]
+    with pytest.raises(UserError, match="a seed 0 cannot be submitted: sbatch: invalid partition"):
+        executor.submit(Unit((run,)))

@@ -47,6 +47,15 @@ def test_lines_of_claims_become_rows(bench: ClaimsBench) -> None:
     assert [pair.difference for pair in found.pairs] == [10.0]
 
 
+def test_a_table_with_a_mistake_adds_nothing(bench: ClaimsBench) -> None:
+    book, store = bench.claims(("a", "b")), ClaimRows(bench.rows)
+    table = bench.folder / "table.csv"
+    table.write_text(TABLE.replace(",40.0,", ",forty,"))
+    with pytest.raises(UserError, match=r"table\.csv, line 3: .*forty"):
+        import_rows(table, book, store)
+    assert store.all() == []
+
+
 def test_rows_and_reports_of_compare(bench: ClaimsBench) -> None:
     book, store = bench.claims(("a", "b")), ClaimRows(bench.rows)
     row = Row("M", "x/a.py", DATASET, 0, AP=1.0, config_hash="0123abcd", log="here.log")

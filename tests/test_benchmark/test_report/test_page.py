@@ -8,9 +8,11 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from visbench.benchmark import Row, RowStore
 from visbench.benchmark.commands import benchmark
+from visbench.benchmark.foreign import ForeignResults
 from visbench.benchmark.report import ReportOptions, write_html_report
 from visbench.engine.errors import UserError
 from visbench.evaluation import evaluate
@@ -224,6 +226,9 @@ def test_command(store: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert "<article" not in out.read_text()
     assert benchmark([*words, "--annotations", "tiny"]) == 2
     assert "give --annotations DATA=PATH" in capsys.readouterr().err
+    assert benchmark([*words, "--image-folder", f"tyni={out.parent}"]) == 2
+    message = "--image-folder tyni: no row is of that data set; there are far, tiny"
+    assert message in capsys.readouterr().err
 
 
 def test_a_folder_without_rows_is_named(tmp_path: Any) -> None:
@@ -235,3 +240,27 @@ def test_rows_without_any_files_make_a_page(tmp_path: Any) -> None:
     RowStore(tmp_path / "rows").add(Row("A", "a.py", "far", 0, AP=1.0))
     text = write_html_report(tmp_path).read_text()
     assert "No run has its predictions and annotations" in text
+
+
+def test_class_agnostic_rows_are_evaluated_as_such(fresh_store: Any) -> None:
+    records = json.loads(fresh_store.results["Other", 0].read_text())
+    for record in records:
+        del record["category_id"]
+    path = fresh_store.work_dir / "masks.json"
+    path.write_text(json.dumps(records))
+    foreign = ForeignResults(
+        {"masks": path}, fresh_store.annotations, dataset="tiny", class_agnostic=True
+    )
+    store = RowStore(fresh_store.work_dir / "rows")
+    foreign.score(store, Console(quiet=True))
+    (row,) = foreign.rows(store, [])
+    text = write_html_report(fresh_store.work_dir, None, None, Console(quiet=True)).read_text()
+    _, _, part = text.partition('<section id="data-tiny-class-agnostic"')
+    part, _, _ = part.partition("</section>")
+    assert "AP by occlusion" in part
+    assert "AP by class" not in part.replace("AP by class-agnostic", "")
+    assert 'alt="masks, frame' in part
+    assert "(object)" in part
+    assert row.AP is not None
+    assert "have changed since" not in text
+    assert "cannot be evaluated" not in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from visbench.benchmark.report.breakdowns import best_threshold
+from visbench.benchmark import Row, RowStore
+from visbench.benchmark.report.breakdowns import Numbers, best_threshold
 from visbench.benchmark.report.collect import Spread, collect, slug
 from visbench.benchmark.report.frames import (
     LOOKS,
@@ -64,6 +66,35 @@ def test_a_work_folder_that_moved_is_found(store: Any, tmp_path: Path) -> None:
     finally:
         for path in store.results.values():
             path.with_suffix(".away").rename(path)
+
+
+def test_boxes_and_masks_on_the_same_data_are_told_apart(fresh_store: Any) -> None:
+    store = RowStore(fresh_store.work_dir / "rows")
+    paths = {
+        "results": str(fresh_store.results["Other", 0]),
+        "annotations": str(fresh_store.annotations),
+    }
+    details = {"metrics": {"imagenet_vid/AP": 0.5}}
+    store.add(Row("Boxes", "boxes.py", "tiny", 0, AP=50.0, details=details, **paths))
+    runs = {run.row.method: run for run in collect(fresh_store.work_dir).runs}
+    numbers = Numbers()
+    for method in ("Other", "Boxes"):
+        numbers.add(runs[method])
+    assert list(numbers.analyses) == [runs["Other"].key]
+    assert numbers.notes == {
+        runs["Boxes"].key: "imagenet_vid is of boxes, other rows of masks on these data; "
+        "no breakdown"
+    }
+
+
+def test_a_failure_counts_until_its_own_data_are_done(tmp_path: Path) -> None:
+    store = RowStore(tmp_path / "rows")
+    done = Row("A", "a.py", "easy", 0, AP=1.0, config_hash="1")
+    failures = [replace(done, dataset=name, status="failed") for name in ("easy", "long", "")]
+    for row in (done, *failures):
+        store.add(row)
+    (lost,) = collect(tmp_path).failed
+    assert lost.row.dataset == "long"
 
 
 def test_groups_are_ranked_within_their_data(store: Any) -> None:

@@ -21,6 +21,7 @@ from visbench.benchmark.claims.training import (
 )
 from visbench.benchmark.machine import machine, versions
 from visbench.benchmark.rows import Row, points
+from visbench.benchmark.training_logs import LOG, read_records
 from visbench.engine.errors import UserError
 
 _PLACES = ("data_root", "workers")
@@ -39,11 +40,8 @@ class _Session:
 
     @property
     def scalars(self) -> list[dict[str, Any]]:
-        path = self.folder / "vis_data" / "scalars.json"
-        if not path.is_file():
-            return []
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.strip()]
+        path = self.folder / LOG
+        return list(read_records(path)) if path.is_file() else []
 
     @property
     def losses(self) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from visbench.benchmark.claims.unit import Listener, Terms, Unit, failed_row, run_unit
 from visbench.benchmark.live import LiveProgress, LiveTask
+from visbench.benchmark.machine import check_device
 from visbench.benchmark.processes import Event
 from visbench.benchmark.rows import Row
 from visbench.engine.errors import UserError
@@ -208,7 +209,12 @@ class SubmititExecutor(Executor):
 
     def submit(self, unit: Unit) -> None:
         """Submit a unit as one job."""
-        job = self._executor.submit(run_unit, unit, self.terms)
+        try:
+            job = self._executor.submit(run_unit, unit, self.terms)
+        except (OSError, RuntimeError) as error:
+            raise UserError(
+                f"{unit.title} cannot be submitted: {error}; check --cluster NAME=VALUE"
+            ) from error
         self._running.append((unit, job))
         self._console.print(f"{unit.title}: job {job.job_id}, log {job.paths.stdout}", markup=False)
 
@@ -262,16 +268,27 @@ def make_executor(
         devices: Devices of this machine that runs take in turn.
         parameters: Parameters of submitit.
         console: Where progress is shown.
+
+    Raises:
+        UserError: If jobs are given several devices, a device is not there, or submitit is missing
+            or refuses a parameter.
     """
     cluster = EXECUTORS[kind]
+    if cluster != "slurm":
+        # The machine that submits to a cluster often has none of its devices.
+        for device in devices:
+            check_device(device)
     if cluster is None:
         return LocalExecutor(terms, slots, devices, console)
+    if len(devices) > 1:
+        raise UserError(
+            f"--device {' '.join(map(str, devices))}: every job chooses from the devices that it "
+            "is given; name one kind, e.g. --device cuda"
+        )
     if cluster == "slurm":
-        parameters = {
-            "nodes": 1,
-            "gpus_per_node": 0 if terms.device == "cpu" else terms.devices_per_run,
-            **parameters,
-        }
+        # A cluster without GPUs refuses even a request for none.
+        gpus = {} if terms.device == "cpu" else {"gpus_per_node": terms.devices_per_run}
+        parameters = {"nodes": 1, **gpus, **parameters}
     return SubmititExecutor(terms, slots, cluster, parameters, console)
 
 

@@ -38,7 +38,8 @@ def import_rows(path: str | Path, book: ClaimBook, store: ClaimRows) -> tuple[in
     names = {config.stem for claim in book.claims for config in (claim.a, claim.b)}
     datasets = {data.dataset for data in book.data.values()}
     added = known = 0
-    for row in _rows(Path(path)):
+    # All of them are read before the first one is written.
+    for row in list(_rows(Path(path))):
         if row.kind != "method" or row.status != FINISHED:
             continue
         if Path(row.config).stem not in names or row.dataset not in datasets:

@@ -92,13 +92,15 @@ def terminal_table(verdicts: Sequence[Verdict]) -> Table:
     table.add_column("verdict")
     for verdict in verdicts:
         cell = values(verdict)
-        table.add_row(
+        texts = (
             *(cell["claim"], cell["source"], _couple(cell["published a"], cell["published b"])),
             *(cell["metric"], cell["expected"], cell["n"]),
             *(_couple(cell["mean a"], cell["mean b"]), cell["difference"]),
             _couple(cell["low"], cell["high"]),
-            Text(verdict.outcome, _COLOURS[verdict.outcome]),
         )
+        # Texts that are no markup: names may have brackets.
+        outcome = Text(verdict.outcome, _COLOURS[verdict.outcome])
+        table.add_row(*map(Text, texts), outcome)
     return table
 
 

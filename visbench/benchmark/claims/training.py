@@ -119,7 +119,7 @@ def write_derived(path: Path, config: Path, options: Mapping[str, Any], devices:
     """
     options = dict(options)
     if devices > 1:
-        batch = int(resolve(config)["train_dataloader"]["batch_size"])
+        batch = int(resolve(config, options)["train_dataloader"]["batch_size"])
         if batch % devices:
             raise UserError(
                 f"config {config}: a batch of {batch} cannot be shared by {devices} devices; use "

@@ -15,7 +15,7 @@ from typing import Any
 from visbench.benchmark.claims.rows import ClaimRows, without_places
 from visbench.benchmark.identity import code_version
 from visbench.benchmark.processes import Event, Outcome, run_worker
-from visbench.benchmark.rows import FAILED, Row, RowStore
+from visbench.benchmark.rows import FAILED, Row, RowStore, row_name
 from visbench.engine.errors import UserError
 
 WORKER = "visbench.benchmark.worker"
@@ -48,7 +48,7 @@ class Run:
     @property
     def name(self) -> str:
         """Return the name of the run's folder."""
-        return f"{Path(self.config).stem}__{self.dataset}__seed{self.seed}__{self.digest}"
+        return row_name(Path(self.config).stem, self.dataset, self.seed, self.digest)
 
     @property
     def training_name(self) -> str:
@@ -162,6 +162,7 @@ def _test(run: Run, terms: Terms, listen: Listener) -> Row:
     folder.mkdir(parents=True, exist_ok=True)
     trained = (terms.training_folder(run) / "train.json").read_text(encoding="utf-8")
     (folder / "train.json").write_text(trained, encoding="utf-8")
+    begun = any((folder / name).exists() for name in ("test", "test.json"))
     begin = time.monotonic()
     if not (folder / "test.json").is_file():
         words = ["test", run.test_file, "--run-dir", str(folder), "--seed", str(run.seed)]
@@ -170,7 +171,8 @@ def _test(run: Run, terms: Terms, listen: Listener) -> Row:
         if outcome.error:
             return _failed(run, terms, "test", outcome)
     facts = json.loads((folder / "test.json").read_text(encoding="utf-8"))
-    return _row(run, facts, terms, time.monotonic() - begin)
+    # Of a test that went on from an interrupted one only a part of the time is known.
+    return _row(run, facts, terms, None if begun else time.monotonic() - begin)
 
 
 def _work(words: list[str], log: Path, terms: Terms, on_event: Callable[[Event], None]) -> Outcome:
@@ -179,7 +181,7 @@ def _work(words: list[str], log: Path, terms: Terms, on_event: Callable[[Event],
     return run_worker(words, log, on_event, terms.worker, environment=terms.environment)
 
 
-def _row(run: Run, facts: dict[str, Any], terms: Terms, test_s: float) -> Row:
+def _row(run: Run, facts: dict[str, Any], terms: Terms, test_s: float | None) -> Row:
     details = {
         **facts.get("details", {}),
         "training": run.training,

@@ -77,11 +77,13 @@ class DatasetFacts:
         annotations: The file, loaded.
         objects: Number of objects by split and group.
         videos: Ids of the videos with such an object, by split and group.
+        boxes: Whether its objects are boxes; they are masks otherwise.
     """
 
     annotations: Annotations
     objects: Mapping[str, Mapping[str, int]]
     videos: Mapping[str, Mapping[str, frozenset[int]]]
+    boxes: bool = False
 
 
 @dataclass
@@ -129,8 +131,12 @@ class Numbers:
         try:
             if run.annotations not in self.facts:
                 self.facts[run.annotations] = facts_of(run.annotations, boxes)
-            truth = self.facts[run.annotations].annotations
-            self.analyses[run.key] = analyse(run, truth, metric)
+            facts = self.facts[run.annotations]
+            if facts.boxes != boxes:
+                kinds = "boxes, other rows of masks" if boxes else "masks, other rows of boxes"
+                self.notes[run.key] = f"{metric} is of {kinds} on these data; no breakdown"
+                return
+            self.analyses[run.key] = analyse(run, facts.annotations, metric)
         except InputError as error:
             self.notes[run.key] = f"cannot be evaluated: {error}"
 
@@ -166,6 +172,7 @@ def facts_of(path: Path, boxes: bool = False) -> DatasetFacts:
             s: {name: frozenset(video for video in found) for name, found in groups.items()}
             for s, groups in members.items()
         },
+        boxes,
     )
 
 
@@ -193,7 +200,8 @@ def analyse(run: Run, truth: Annotations, metric: str) -> Analysis:
         InputError: The results have a defect.
     """
     assert run.results is not None
-    result = score(run.results, truth, metric)
+    pooled = run.row.class_agnostic
+    result = score(run.results, truth, metric, pooled)
     numbers = {name: _points(value) for name, value in result.metrics[metric].items()}
     masks = METRICS[metric].tracks == "masks"
     return Analysis(
@@ -208,7 +216,9 @@ def analyse(run: Run, truth: Annotations, metric: str) -> Analysis:
             int(video): _points(values[metric]["AP"])
             for video, values in (result.per_video or {}).items()
         },
-        errors=_error_shares(evaluate(truth, run.results, "errors")) if masks else None,
+        errors=_error_shares(evaluate(truth, run.results, "errors", class_agnostic=pooled))
+        if masks
+        else None,
         threshold=best_threshold(result.cells[METRICS[metric].tracks]),
         notes=(*result.warnings, *_changed(run.row, numbers["AP"])),
     )

@@ -8,7 +8,7 @@ import statistics
 from collections import Counter
 from collections.abc import Collection as Names
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from visbench.benchmark.rows import FAILED, METRICS, Row, RowStore
@@ -137,7 +137,7 @@ def collect(work_dir: str | Path, annotations: Mapping[str, Path] | None = None)
         )
     runs = [_locate(row, key, folder, annotations or {}) for key, row in rows.items()]
     finished = [run for run in runs if run.row.status != FAILED]
-    done = {_identity(run.row) for run in finished}
+    done = {identity for run in finished for identity in (_identity(run.row), _anywhere(run.row))}
     failed = {_identity(run.row): run for run in runs if run.row.status == FAILED}
     lost = tuple(run for identity, run in failed.items() if identity not in done)
     return Collection(folder, _groups(finished), lost, tuple(problems))
@@ -156,9 +156,13 @@ def _read(store: RowStore) -> tuple[dict[str, Row], list[str]]:
     return rows, problems
 
 
-def _identity(row: Row) -> tuple[str, int, str]:
-    # A row that failed may not know its data yet.
-    return row.config_name or row.method, row.seed, row.config_hash
+def _identity(row: Row) -> tuple[str, str, int, str]:
+    return row.dataset, row.config_name or row.method, row.seed, row.config_hash
+
+
+def _anywhere(row: Row) -> tuple[str, str, int, str]:
+    # A run that failed early may not have known its data.
+    return _identity(replace(row, dataset=""))
 
 
 def _locate(row: Row, key: str, work_dir: Path, annotations: Mapping[str, Path]) -> Run:

@@ -18,6 +18,7 @@ from visbench.benchmark.report.timeline import Timeline
 from visbench.datasets.layout import ANNOTATION_LAYOUTS, find_frames
 from visbench.engine.errors import UserError
 from visbench.evaluation import Annotations
+from visbench.evaluation.average_precision import CLASS_AGNOSTIC
 from visbench.evaluation.results import Prediction, ResultReader, iterate_results
 from visbench.evaluation.streams import read_json_records
 from visbench.structures import RLE, FrameInstances, Track, VideoInfo, VideoTracks
@@ -138,7 +139,11 @@ def true_tracks(annotations: Annotations, video_id: int, name: str = "") -> Vide
 
 
 def found_tracks(
-    annotations: Annotations, results: Path, videos: Collection[int], boxes: bool = False
+    annotations: Annotations,
+    results: Path,
+    videos: Collection[int],
+    boxes: bool = False,
+    class_agnostic: bool = False,
 ) -> dict[int, VideoTracks]:
     """Return what a results file holds of some videos, as tracks.
 
@@ -150,12 +155,15 @@ def found_tracks(
         results: The results file.
         videos: Ids of the videos.
         boxes: Read boxes in place of masks.
+        class_agnostic: Accept predictions without a category.
 
     Raises:
         InputError: A record has a defect.
     """
     source, records = iterate_results(results)
-    reader = ResultReader(annotations, source, masks=not boxes, boxes=boxes)
+    reader = ResultReader(
+        annotations, source, masks=not boxes, boxes=boxes, class_agnostic=class_agnostic
+    )
     found: dict[int, list[Prediction]] = {video: [] for video in videos}
     for prediction in reader.read_all(_of_videos(records, videos)):
         found[prediction.video_id].append(prediction)
@@ -190,7 +198,12 @@ def _content(prediction: Prediction) -> object:
 
 
 def _labels(annotations: Annotations) -> dict[int, int]:
-    return {category: label for label, category in enumerate(annotations.categories)}
+    return {key: label for label, key in enumerate([*annotations.categories, CLASS_AGNOSTIC])}
+
+
+def class_names(annotations: Annotations) -> list[str]:
+    """Return the name of every 0-based label of tracks; the last is that of no category."""
+    return [*annotations.categories.values(), "object"]
 
 
 def _info(annotations: Annotations, video_id: int, name: str = "") -> VideoInfo:

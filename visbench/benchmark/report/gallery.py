@@ -15,6 +15,7 @@ from visbench.benchmark.report.frames import (
     Look,
     VideoFiles,
     choose_frames,
+    class_names,
     draw_frame,
     encode,
     found_tracks,
@@ -171,7 +172,7 @@ def _source(
     assert run.results is not None
     analysis = numbers.analyses[run.key]
     boxes = METRICS[analysis.metric].tracks == "boxes"
-    tracks = found_tracks(facts.annotations, run.results, ids, boxes)
+    tracks = found_tracks(facts.annotations, run.results, ids, boxes, run.row.class_agnostic)
     given = options.score_threshold
     return _Source(group, run, analysis, tracks, analysis.threshold if given is None else given)
 
@@ -186,7 +187,7 @@ def _show(
     options: GalleryOptions,
 ) -> ShownVideo:
     video = facts.annotations.videos[choice.video_id]
-    names = list(facts.annotations.categories.values())
+    names = class_names(facts.annotations)
     truth = true_tracks(facts.annotations, video.id)
     timelines = [
         make_timeline(source.tracks[video.id], truth, names, source.threshold) for source in sources

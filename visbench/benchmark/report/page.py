@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -83,13 +83,15 @@ def write_html_report(
         The file.
 
     Raises:
-        UserError: If there is no row, an extra is missing, or the size is too small for the text.
+        UserError: If there is no row, an extra is missing, the options name data that no row is
+            of, or the size is too small for the text.
     """
     options = options or ReportOptions()
     target = Path(out) if out is not None else Path(work_dir) / "report.html"
     template = _environment().get_template("report.html.j2")
     script = plots.plotly_script()
     collection = collect(work_dir, options.annotations)
+    _check_names(options, collection.datasets)
     with Progress(console=console or Console(stderr=True)) as progress:
         numbers = _evaluate(collection, progress)
         galleries = _galleries(collection, numbers, options, progress)
@@ -108,6 +110,17 @@ def write_html_report(
     partial.write_text(template.render(page.context(shown, pictures)), encoding="utf-8")
     os.replace(partial, target)
     return target
+
+
+def _check_names(options: ReportOptions, datasets: Sequence[str]) -> None:
+    named = {"annotations": options.annotations, "image-folder": options.gallery.image_folders}
+    for option, paths in named.items():
+        for name in paths:
+            if name not in datasets:
+                raise UserError(
+                    f"--{option} {name}: no row is of that data set; there are "
+                    f"{', '.join(datasets) or 'none'}"
+                )
 
 
 def _environment() -> Any:

@@ -225,7 +225,8 @@ def breakdown_tables(
             )
             for position, (name, count) in enumerate(parts.items())
         ]
-        if rows:
+        # Class-agnostic rows have no numbers by class.
+        if any(found.splits.get(split) for group in shown for found in numbers.of(group)):
             rows = _with_bars(rows)
             columns = (split.replace("_", " "), "objects", *(group.label for group in shown))
             tables.append(Table(f"AP by {columns[0]}", columns, tuple(rows)))
