@@ -17,10 +17,10 @@ from visbench.datasets.converters.annotation_file import (
     box_mask,
     silent,
 )
-from visbench.datasets.converters.frames import natural_key
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.fields import Fields
 from visbench.evaluation.per_frame import join_frames
+from visbench.structures.file_names import natural_key
 
 TRACK_FIELDS = ("instance_id", "track_id", "attributes.track_id", "attributes.instance_id")
 """Where an annotation says which track it belongs to; the first that is there counts."""

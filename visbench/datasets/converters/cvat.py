@@ -19,11 +19,12 @@ from visbench.datasets.converters.annotation_file import (
     encode,
     silent,
 )
-from visbench.datasets.converters.frames import image_names, natural_key
+from visbench.datasets.converters.frames import image_names
 from visbench.datasets.safe_xml import parse_xml
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.run_lengths import MaskError, rasterize_polygons
 from visbench.structures import RLE
+from visbench.structures.file_names import natural_key
 
 MAX_BYTES = 1 << 30
 _EXPORT = "export the task from CVAT again as 'CVAT for video 1.1'"

@@ -28,10 +28,11 @@ from visbench.datasets.converters.annotation_file import (
     encode,
     silent,
 )
-from visbench.datasets.converters.frames import match_frames, natural_key, sub_folders
+from visbench.datasets.converters.frames import match_frames, sub_folders
 from visbench.evaluation.davis_files import read_label_map
 from visbench.evaluation.errors import InputError
 from visbench.structures import RLE, decode_mask
+from visbench.structures.file_names import natural_key
 from visbench.structures.label_maps import voc_palette
 
 LabelMap = npt.NDArray[np.integer[Any]]

@@ -18,11 +18,12 @@ from PIL import Image
 
 from visbench.datasets.annotations import read_json
 from visbench.datasets.converters.annotation_file import AnnotationFile, Progress, encode, silent
-from visbench.datasets.converters.frames import match_frames, natural_key, sub_folders
+from visbench.datasets.converters.frames import match_frames, sub_folders
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.fields import Fields
 from visbench.evaluation.run_lengths import MaskError, rasterize_polygons
 from visbench.structures import RLE, decode_mask
+from visbench.structures.file_names import natural_key
 
 Mask = npt.NDArray[np.bool_]
 _CIRCLE_POINTS = 64
