@@ -266,7 +266,7 @@ def _tracks_with_masks(content: Mapping[str, Any], source: str) -> dict[Any, lis
             raise InputError(source, where, "segmentations", "is missing", "PNGs hold masks")
         try:
             size = sizes[annotation["video_id"]]
-            masks = [mask and as_rle(mask, *size) for mask in annotation["segmentations"]]
+            masks = [as_rle(mask, *size) if mask else None for mask in annotation["segmentations"]]
         except ValueError as error:
             raise InputError(source, where, "segmentations", str(error)) from error
         track = {"category_id": annotation["category_id"], "masks": masks}
