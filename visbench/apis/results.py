@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def results_records(
     return records
 
 
-def prepare_results(path: str | Path) -> None:
+def prepare_results(path: str | os.PathLike[str]) -> None:
     """Make sure that results can be written to a file, before work on them begins.
 
     Raises:
@@ -70,7 +71,7 @@ def _cannot_write(path: Path, error: OSError) -> InputError:
     return InputError(f"results_out: {path} cannot be written ({problem}); choose another place")
 
 
-def write_results(path: str | Path, records: Sequence[dict[str, Any]]) -> None:
+def write_results(path: str | os.PathLike[str], records: Sequence[dict[str, Any]]) -> None:
     """Write records as JSON; the file appears under its name only when it is complete.
 
     Raises:
