@@ -45,7 +45,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", metavar="SOURCE", help="config (.py) or annotation file (.json)")
+    parser.add_argument("source", metavar="SOURCE",
+                        help="config (file or name) or annotation file (.json)")  # fmt: skip
     parser.add_argument("images", metavar="IMAGES", nargs="?",
                         help="folder of the frames of an annotation file")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("browse.png"), metavar="FILE",
@@ -74,11 +75,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def browse(args: argparse.Namespace) -> None:
     """Draw as the command line says."""
     as_annotated = args.original or args.split != "train" or args.video is not None
-    if Path(args.source).suffix != ".py":
+    if Path(args.source).suffix == ".json":
         if args.images is None:
-            raise ConfigError(
-                f"{args.source} is no config (.py), so IMAGES, its frames, are needed"
-            )
+            raise ConfigError(f"{args.source} is no config, so IMAGES, its frames, are needed")
         dataset, as_annotated = file_dataset(args.source, args.images), True
     else:
         dataset = config_dataset(load_config(args.source, args.cfg_options), args.split)

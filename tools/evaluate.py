@@ -187,6 +187,8 @@ def score(options: argparse.Namespace, errors: Console) -> int:
     out = None if options.out is None else Path(options.out)
     if out is not None and not out.parent.is_dir():
         raise InputError("--out", "", "", f"folder {out.parent} does not exist", "Create it first")
+    if out is not None and out.is_dir():
+        raise InputError("--out", "", "", f"{out} is a folder", f"Give {out / 'metrics.json'}")
     found = {}
     for name, path in options.results.items():
         found[name] = evaluate_one(options, path, errors)

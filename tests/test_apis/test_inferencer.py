@@ -285,6 +285,8 @@ def test_an_empty_video_is_named(tmp_path: Path, make: Callable[..., VISInferenc
         ({"contact_sheet": "sheet.png"}, InputError, "give that too"),
         ({"max_frames": 0}, InputError, "max_frames=0"),
         ({"treshold": 1}, ValueError, "treshold"),
+        ({"results_out": "."}, InputError, "results_out: . is a folder"),
+        ({"results_out": "/dev/null/r.json"}, InputError, "results_out: .* cannot be written"),
     ],
 )
 def test_bad_arguments_are_named_before_the_model_runs(
@@ -297,6 +299,49 @@ def test_bad_arguments_are_named_before_the_model_runs(
     monkeypatch.setattr(BrightOnline, "start", lambda self, video: pytest.fail("it runs"))
     with pytest.raises(error, match=words):
         make()([image(0)], **options)
+
+
+@pytest.mark.parametrize("option", ["video_out", "masks_out"])
+def test_outputs_that_cannot_be_written_are_named(
+    tmp_path: Path, make: Callable[..., VISInferencer], option: str
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=rf"{option}: .*file"):
+        make()([image(0)], **{option: tmp_path / "file" / "out.mp4"})
+
+
+def test_a_folder_is_no_video(tmp_path: Path, make: Callable[..., VISInferencer]) -> None:
+    (tmp_path / "out.mp4").mkdir()
+    with pytest.raises(InputError, match=r"out\.mp4 is a folder"):
+        make()([image(0)], video_out=tmp_path / "out.mp4")
+
+
+def test_a_generator_that_fails_keeps_what_came_before(
+    tmp_path: Path, make: Callable[..., VISInferencer]
+) -> None:
+    def frames() -> Any:
+        yield from (image(0), image(1))
+        raise ConnectionError("the network is gone")
+
+    inferencer, out = make(), tmp_path / "out"
+    with pytest.raises(InputError, match="frame 2 of video 'clip': the network is gone"):
+        inferencer(frames(), name="clip", out_dir=out, masks_out=out / "masks")
+    (record,) = json.loads((out / "clip" / "results.json").read_text())
+    assert len(record["segmentations"]) == _count(out / "clip" / "overlay.mp4") == 2
+    assert len(list((out / "masks").glob("*.png"))) == 2
+    _check_squares(inferencer([image(0)], return_datasamples=True)["predictions"], 1)
+
+
+def test_inferencers_and_their_streams_do_not_disturb_each_other(
+    make: Callable[..., VISInferencer],
+) -> None:
+    first, second = make(), make("BrightOffline")
+    streams = [inferencer.stream([image(0)] * 3) for inferencer in (first, first, second)]
+    iterators = [iter(stream) for stream in streams]
+    for index in (0, 1, 0, 2, 1, 0):
+        next(iterators[index])
+    results = [stream.result() for stream in streams]
+    assert [result and result.video.length for result in results] == [3, 2, 3]
 
 
 def test_boxes_alone_make_no_masks(

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from api_methods import image, write_folder, write_video
+from PIL import Image
 
 from visbench.apis import InputError, open_source
 
@@ -48,6 +49,9 @@ def test_max_frames_ends_the_video(tmp_path: Path, kind: str) -> None:
         (lambda folder: folder / "none.mp4", r"none.mp4 does not exist; give a video file"),
         (lambda folder: folder, r"holds no frames .*holds notes.txt, one, rubbish.mp4"),
         (lambda folder: folder / "rubbish.mp4", r"rubbish.mp4 cannot be decoded .*ffmpeg"),
+        (lambda folder: "", r"the input is an empty text"),
+        (lambda folder: "²", r"input ² does not exist"),
+        (lambda folder: True, r"the input is a bool; give a path"),
         (lambda folder: folder / "one" / "1.png", r"is a single image; give the folder .*one"),
     ],
 )
@@ -94,3 +98,14 @@ def test_a_truncated_frame_is_refused_when_it_is_read(tmp_path: Path) -> None:
     source = open_source(folder)
     with pytest.raises(InputError, match=r"2.jpg .*is damaged"):
         list(source)
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_photographs_stand_upright(tmp_path: Path, as_list: bool) -> None:
+    picture = Image.fromarray(np.zeros((40, 60, 3), np.uint8))
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "0.jpg", exif=exif)
+    source = open_source([tmp_path / "0.jpg"] if as_list else tmp_path)
+    assert (source.height, source.width) == (60, 40)
+    assert [frame.shape for frame in source] == [(60, 40, 3)]

@@ -44,6 +44,7 @@ def test_a_file_in_the_working_directory_wins(
         ("qqq", "neither a file nor the name of a config of visbench or a plugin; check the path"),
         ("default_runtime.py", "neither a file nor the name"),
         ("iai/iai_demo_movingshapes.py", "does not exist; check the path"),
+        ("./iai_demo_movingshapes.py", "does not exist; check the path"),
     ],
 )
 def test_other_names_are_told(

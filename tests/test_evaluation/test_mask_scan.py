@@ -98,6 +98,41 @@ def test_same_as_the_parser_finds(
         assert read(path) == [as_json(record) for record in records]
 
 
+TOKENS = (*'{}[]:,"\\ 0', "e5", ".5", "null", "[]", "{}", '"segmentations"', '"counts"', "\\u0073")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    where=st.floats(0, 1),
+    removed=st.integers(0, 4),
+    inserted=st.lists(st.sampled_from(TOKENS), max_size=2),
+    spaced=st.booleans(),
+)
+def test_damage_makes_no_difference(
+    where: float,
+    removed: int,
+    inserted: list[str],
+    spaced: bool,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """A file that is changed anywhere is read as without looking for masks, or refused as such."""
+    entries = [None, {"size": [9, 12], "counts": "1\\k"}, {"size": [9, 12], "counts": "22"}, None]
+    records = [{"video_id": k, "segmentations": entries, "score": 0.5} for k in range(12)]
+    text = json.dumps(records, separators=(", ", ": ") if spaced else (",", ":"))
+    position = int(where * len(text))
+    path = tmp_path_factory.mktemp("scan") / "r.json"
+    path.write_text(text[:position] + "".join(inserted) + text[position + removed :])
+    found: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streams, "BLOCK_SIZE", 400)
+        for plain in (False, True):
+            try:
+                found.append([as_json(record) for record in iterate_records(path, plain=plain)])
+            except InputError:
+                found.append(InputError)
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 def test_usual_files_are_not_parsed(
     separators: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -130,20 +165,50 @@ def test_usual_files_are_not_parsed(
         (b'"}, {"size"', b'"} {"size"'),
         (b'"}, {"size"', b'"}, nul, {"size"'),
         (b'"}, {"size"', b'"}], {"size"'),
-        (b'"counts": "1"', b'"counts": "1\n"'),
         (b'"counts": "1"', b'"counts": "1\\"'),
         (b'"counts": "1"', b'"counts": "\\q1"'),
         (b'"score": 0.5', b'"score": 0.5.'),
+        (b'"}], "score"', b'"}e5], "score"'),
+        (b'"}], "score"', b'"}.5], "score"'),
+        (b'"}], "score"', b'"}1], "score"'),
     ],
 )
-def test_damage_is_noticed(damage: tuple[bytes, bytes], tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", [400, 1 << 20])
+def test_damage_is_noticed(
+    damage: tuple[bytes, bytes], block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "BLOCK_SIZE", block)
     mask = {"size": [9, 12], "counts": "1"}
-    records = [{"video_id": 1, "segmentations": [mask] * 3, "score": 0.5}] * 6
-    before, _, behind = json.dumps(records).encode().rpartition(damage[0])
+    records = [{"video_id": 1, "segmentations": [mask] * 3, "score": 0.5}] * 30
+    text = json.dumps(records).encode()
+    # Not in the last record, whose end no other record gives away.
+    before, _, behind = text[: len(text) * 3 // 4].rpartition(damage[0])
     path = tmp_path / "r.json"
-    path.write_bytes(before + damage[1] + behind)
+    path.write_bytes(before + damage[1] + behind + text[len(text) * 3 // 4 :])
     with pytest.raises(InputError, match=r"JSON|list is not closed"):
         read(path)
+
+
+@pytest.mark.parametrize("block", [400, 1 << 20])
+def test_a_bare_control_character_is_refused(
+    block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "BLOCK_SIZE", block)
+    gt = {
+        "videos": [{"id": 1, "height": 9, "width": 12, "file_names": ["0"]}],
+        "categories": [{"id": 1, "name": "a"}],
+        "annotations": [],
+    }
+    mask = {"size": [9, 12], "counts": compress_runs([108], 9, 12)}
+    result = {"video_id": 1, "category_id": 1, "segmentations": [mask], "score": 0.5}
+    good = json.dumps([result] * 30)
+    middle = good.index(mask["counts"] + '"', len(good) // 2)
+    path = tmp_path / "r.json"
+    path.write_text(good)
+    evaluate(gt, path, workers=1)
+    path.write_text(good[:middle] + "\n" + good[middle:])
+    with pytest.raises(InputError, match=r"JSON|alphabet"):
+        evaluate(gt, path, workers=1)
 
 
 @pytest.mark.parametrize("character", ["~", "!", "\x7f", "é", "€", " ", '"', "p", "/"])

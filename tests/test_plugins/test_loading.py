@@ -155,6 +155,44 @@ def test_a_failing_plugin_is_named_and_leaves_nothing(
     assert registry.MODELS.get("ResNet") is resnet
 
 
+def test_what_a_failing_plugin_took_from_elsewhere_goes_too(site: Path, load: Loader) -> None:
+    text = (
+        "from collections import OrderedDict\n"
+        "from visbench.registry import MODELS\n"
+        "MODELS.register_module(name='PluginBorrowed', module=OrderedDict)\n"
+        "1 / 0\n"
+    )
+    install(site, "plugin-bad", "bad = plugin_bad", {"plugin_bad.py": text})
+    with pytest.warns(PluginWarning, match="ZeroDivisionError"):
+        load()
+    assert "PluginBorrowed" not in registry.MODELS.module_dict
+
+
+def test_a_method_of_an_entry_point_is_called(site: Path, load: Loader) -> None:
+    text = (
+        "from visbench.registry import MODELS\n"
+        "class Parts:\n"
+        "    def register(self):\n"
+        "        MODELS.register_module(name='PluginPart', module=Parts)\n"
+        "parts = Parts()\n"
+    )
+    install(site, "plugin-parts", "parts = plugin_parts:parts.register", {"plugin_parts.py": text})
+    assert [name for _, name in load()["plugin-parts"].registered] == ["PluginPart"]
+
+
+def test_a_broken_metafile_of_a_plugin_breaks_nothing_else(site: Path) -> None:
+    files = {
+        "plugin_meta/__init__.py": "",
+        "plugin_meta/configs/a/metafile.yml": "Models: 3",
+        "plugin_meta/configs/a/plugin_config.py": "a = 1",
+    }
+    install(site, "plugin-meta", "meta = plugin_meta", files)
+    with pytest.warns(PluginWarning, match=r"plugin-meta: .*metafile\.yml cannot be read"):
+        assert load_config("plugin_config").a == 1
+    with pytest.warns(PluginWarning, match="plugin-meta"):
+        assert load_config("iai_demo_movingshapes").model.type == "visbench.IAI"
+
+
 def test_one_broken_plugin_does_not_break_the_others(site: Path, load: Loader) -> None:
     install(site, "plugin-aaa", "first = plugin_aaa", {"plugin_aaa.py": "import no_such_part"})
     install(site, "plugin-good", "good = plugin_good", {"plugin_good.py": WORKING})

@@ -119,3 +119,9 @@ def test_wrong_folders_are_named(tmp_path: Path) -> None:
     (tmp_path / "ids.json").write_text("[1]")
     with pytest.raises(ValueError, match=r"ids\.json is no legend"):
         read_id_masks(tmp_path)
+
+
+def test_a_run_without_objects_can_be_repeated(tmp_path: Path) -> None:
+    for _ in range(2):
+        IdMaskWriter(tmp_path, SIZE).write("00000", FRAMES[1])
+        assert read_id_masks(tmp_path).tracks == []

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -181,3 +183,42 @@ def test_ground_truth_of_motchallenge_has_classes() -> None:
 def test_bad_mot_lines_are_named(line: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         from_mot_text(line, VIDEO)
+
+
+def _one(label: int) -> VideoTracks:
+    masks = encode_masks(np.ones((1, *SIZE)))
+    frame = FrameInstances([7], [label], [1.0], masks=masks)
+    return frames_to_tracks(VideoInfo(0, "clip", *SIZE), [frame])
+
+
+def test_no_object_becomes_a_region_to_ignore() -> None:
+    with pytest.raises(ValueError, match=r"label 9 .* region to ignore .*category_ids"):
+        to_mots_text(_one(9))
+    ids = [*range(1, 10), 11]
+    found = from_mots_text(to_mots_text(_one(9), ids), category_ids=ids)
+    assert [prediction.label for prediction in found.predictions] == [9]
+
+
+def test_labels_without_class_are_named() -> None:
+    with pytest.raises(ValueError, match=r"label 2 has no class, there are 2 category_ids"):
+        to_mots_text(_one(2), [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1.5,7,2,3,10,30,1", "line 1: frame is '1.5'; a whole number"),
+        ("1,7.5,2,3,10,30,1", "line 1: id is '7.5'; a whole number"),
+        ("1,1e30,2,3,10,30,1", "line 1: id is '1e30'; it must fit into 64 bits"),
+        ("999999999999,7,2,3,10,30,1", "line 1: frame 999999999999 is beyond"),
+    ],
+)
+def test_numbers_that_cannot_be(line: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        from_mot_text(line, VideoInfo(0, "clip", *SIZE))
+
+
+def test_ids_are_exact() -> None:
+    video = VideoInfo(0, "clip", *SIZE)
+    assert from_mot_text("1,9007199254740993,2,3,10,30,1", video).tracks[0].id == 2**53 + 1
+    assert from_mot_text("1.0,7.0,2,3,10,30,1", video).tracks[0].id == 7

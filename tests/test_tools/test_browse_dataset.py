@@ -43,6 +43,9 @@ train_dataloader = dict(dataset=dict(
 def test_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert load_tool("browse_dataset").main([str(tmp_path / "x.json")]) == 1
     assert "IMAGES" in capsys.readouterr().err
+    # As in other tools, a config may be given by its name.
+    assert load_tool("browse_dataset").main(["idol_r50_youtubevis"]) == 1
+    assert "did you mean idol_r50_youtubevis2021" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         load_tool("browse_dataset").main(["x.json", "--number", "0"])
     with pytest.raises(SystemExit):

@@ -144,6 +144,9 @@ def test_bad_input_is_one_line_on_stderr(
     assert "no such file" in capsys.readouterr().err
     assert tool.main([gt, results, "--out", str(tmp_path / "none" / "m.json")]) == 2
     assert "does not exist" in capsys.readouterr().err
+    assert tool.main([gt, results, "--tolerant", "--out", str(tmp_path)]) == 2
+    found = capsys.readouterr()
+    assert "is a folder" in found.err and "skipped" not in found.err, "before work begins"
 
 
 def test_check(tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import nullcontext
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 import cv2
 
@@ -12,6 +12,7 @@ from visbench.apis.inference import VideoStream
 from visbench.apis.sources import Image, InputError
 from visbench.structures import FrameInstances, IdMaskWriter
 from visbench.visualization import OverlayWriter, display_scale, draw_instances
+from visbench.visualization.writer import VideoWriteError
 
 
 def drawn_frames(
@@ -38,11 +39,11 @@ def drawn_frames(
         The drawn frame (BGR), or None if it is not wanted.
 
     Raises:
-        InputError: If a mask cannot be written or no window can be opened.
+        InputError: If video or masks cannot be written or no window can be opened.
     """
     scale = display_scale(frames.source.height, frames.source.width)
     draws = wanted or writer is not None or window is not None
-    with writer or nullcontext():
+    with _video_errors(), writer or nullcontext():
         for index, image, instances in frames:
             shown = instances.select(instances.scores >= score_threshold)
             if masks is not None:
@@ -57,6 +58,14 @@ def drawn_frames(
             yield drawn if wanted else None
             if ended:
                 return
+
+
+@contextmanager
+def _video_errors() -> Iterator[None]:
+    try:
+        yield
+    except VideoWriteError as error:
+        raise InputError(f"video_out: {error}") from error
 
 
 def _write_masks(writer: IdMaskWriter, name: str, instances: FrameInstances) -> None:

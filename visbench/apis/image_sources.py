@@ -13,10 +13,11 @@ from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
 from visbench.apis.sources import Image, ImageSource, InputError, other_size
-from visbench.structures.id_masks import natural_key
+from visbench.structures.file_names import IMAGE_SUFFIXES, natural_key
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-"""Endings of the files that count as frames of a folder."""
+# EXIF's tag of orientation, and the values with which width and height change places.
+_ORIENTATION = 0x0112
+_LYING = (5, 6, 7, 8)
 
 
 class FolderSource(ImageSource):
@@ -40,7 +41,7 @@ class FolderSource(ImageSource):
         path = Path(folder)
         self.paths = sorted(
             (item for item in path.iterdir() if item.suffix.lower() in IMAGE_SUFFIXES),
-            key=natural_key,
+            key=lambda item: natural_key(item.name),
         )
         if not self.paths:
             found = sorted(item.name for item in path.iterdir())[:5]
@@ -199,7 +200,10 @@ def _checked_image(frame: Any, index: int, name: str) -> Image:
 def _image_size(path: Path) -> tuple[int, int]:
     try:
         with PillowImage.open(path) as image:
-            return image.size
+            width, height = image.size
+            # Frames are turned upright when they are read.
+            lying = image.getexif().get(_ORIENTATION) in _LYING
+            return (height, width) if lying else (width, height)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise InputError(
             f"frame {path} cannot be read: {str(error).splitlines()[0]}; fetch it again or remove "

@@ -17,7 +17,7 @@ from visbench.apis.drawing import drawn_frames
 from visbench.apis.inference import VideoStream, inference_transforms, init_model
 from visbench.apis.opening import Source, open_source
 from visbench.apis.progress import frame_progress, say
-from visbench.apis.results import results_records, write_results
+from visbench.apis.results import prepare_results, results_records, write_results
 from visbench.apis.sources import Image, ImageSource, InputError
 from visbench.engine import ConfigError, load_config
 from visbench.engine.config_files import find_model, model_entries
@@ -280,7 +280,7 @@ class VISInferencer(BaseInferencer):
                 writer = OverlayWriter(Path(video_out), rate, sheet)
             if masks_out is not None:
                 masks = IdMaskWriter(Path(masks_out), (inputs.height, inputs.width))
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise InputError(f"output: {error}") from error
         window = wait_time if show else None
         return drawn_frames(
@@ -305,7 +305,13 @@ class VISInferencer(BaseInferencer):
 
         Returns:
             ``predictions`` and ``visualization``, as a call does.
+
+        Raises:
+            InputError: If the file cannot be written, before the stream runs; or the video has no
+                frames.
         """
+        if results_out is not None:
+            prepare_results(results_out)
         drawn = []
         meta = self.model.dataset_meta
         try:

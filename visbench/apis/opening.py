@@ -12,12 +12,12 @@ import numpy as np
 
 from visbench.apis.capture_sources import CameraSource, VideoFileSource
 from visbench.apis.image_sources import (
-    IMAGE_SUFFIXES,
     FolderSource,
     IteratorSource,
     ListSource,
 )
 from visbench.apis.sources import Image, ImageSource, InputError
+from visbench.structures.file_names import IMAGE_SUFFIXES
 
 Source = str | os.PathLike[str] | int | Sequence[Image | str | os.PathLike[str]] | Iterable[Image]
 """What :func:`open_source` opens."""
@@ -59,8 +59,8 @@ def _open(source: Any) -> ImageSource:
         return source
     if isinstance(source, (str, os.PathLike)):
         return _open_path(Path(source), str(source))
-    if isinstance(source, int):
-        return CameraSource(source)
+    if isinstance(source, (int, np.integer)) and not isinstance(source, bool):
+        return CameraSource(int(source))
     if isinstance(source, np.ndarray) and source.ndim == 3:
         raise InputError("the input is a single image; give a list of frames, [image]")
     if isinstance(source, (Sequence, np.ndarray)):
@@ -74,13 +74,15 @@ def _open(source: Any) -> ImageSource:
 
 
 def _open_path(path: Path, text: str) -> ImageSource:
+    if not text:
+        raise InputError("the input is an empty text; give a path or the number of a camera")
     if path.is_dir():
         return FolderSource(path)
     if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
         raise InputError(f"{path} is a single image; give the folder of frames: {path.parent}")
     if path.is_file():
         return VideoFileSource(path)
-    if text.isdigit():
+    if text.isdecimal():
         return CameraSource(int(text))
     raise InputError(
         f"input {text} does not exist; give a video file, a folder of frames or the number of a "

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from visbench.apis.sources import InputError
 from visbench.structures import VideoTracks
 
 
@@ -42,8 +44,38 @@ def results_records(
     return records
 
 
-def write_results(path: str | Path, records: Sequence[dict[str, Any]]) -> None:
+def prepare_results(path: str | os.PathLike[str]) -> None:
+    """Make sure that results can be written to a file, before work on them begins.
+
+    Raises:
+        InputError: If they cannot, for example since it is a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"results_out: {path} is a folder; give a file, {path / 'results.json'}")
+    partial = _partial(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
+
+
+def _cannot_write(path: Path, error: OSError) -> InputError:
+    problem = error.strerror or type(error).__name__
+    return InputError(f"results_out: {path} cannot be written ({problem}); choose another place")
+
+
+def write_results(path: str | os.PathLike[str], records: Sequence[dict[str, Any]]) -> None:
     """Write records as JSON; the file appears under its name only when it is complete.
+
+    Raises:
+        InputError: If it cannot be written.
 
     Examples:
         >>> write_results("results.json", [])
@@ -51,7 +83,10 @@ def write_results(path: str | Path, records: Sequence[dict[str, Any]]) -> None:
         '[]'
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(orjson.dumps(list(records)))
-    partial.replace(path)
+    partial = _partial(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(orjson.dumps(list(records)))
+        partial.replace(path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error

@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from visbench.engine.errors import ConfigError, UserError
 from visbench.engine.model_index import ModelEntry, model_entry, read_metafiles
-from visbench.plugins import find_plugins
+from visbench.plugins import PluginWarning, find_plugins
 
+_OWN = "visbench"
 _PARTS = "_base_"
 
 
@@ -54,21 +57,38 @@ def config_folders() -> list[ConfigFolder]:
         if (folder := plugin.config_folder()) is not None
     ]
     # A package may have several entry points.
-    return [ConfigFolder("visbench", config_folder()), *dict.fromkeys(plugins)]
+    return [ConfigFolder(_OWN, config_folder()), *dict.fromkeys(plugins)]
 
 
 def model_entries() -> list[ModelEntry]:
     """Return the models of visbench and of plugins, with their aliases; nothing is imported.
 
+    A ``metafile.yml`` of a plugin that cannot be read is told in a
+    :class:`~visbench.plugins.PluginWarning`; its models have no aliases then.
+
     Raises:
-        ConfigError: If a ``metafile.yml`` cannot be read.
+        ConfigError: If a ``metafile.yml`` of visbench cannot be read.
     """
     entries = []
     for place in config_folders():
-        listed = read_metafiles(place.folder)
+        listed = _metafiles(place)
         for path in place.configs():
             entries.append(model_entry(path, place.package, listed.get(path.stem, {})))
     return entries
+
+
+def _metafiles(place: ConfigFolder) -> dict[str, Mapping[str, Any]]:
+    try:
+        return read_metafiles(place.folder)
+    except ConfigError as error:
+        if place.package == _OWN:
+            raise
+        warnings.warn(
+            f"plugin package {place.package}: {error}; its configs go without aliases",
+            PluginWarning,
+            stacklevel=3,
+        )
+        return {}
 
 
 def find_model(name: str) -> ModelEntry | None:
@@ -112,7 +132,8 @@ def find_config(name: str | os.PathLike[str]) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
         return path
-    if path.name != str(path):
+    # "./NAME" is a path as well, though Path drops the dot.
+    if path.name != os.fspath(name):
         raise ConfigError(f"config {name} does not exist; check the path")
     entry = find_model(path.name)
     if entry is None:
@@ -133,4 +154,4 @@ def _hint(name: str) -> str:
 
 def shipped_configs() -> dict[str, Path]:
     """Return the configs that come with visbench by their file names without ending."""
-    return {path.stem: path for path in ConfigFolder("visbench", config_folder()).configs()}
+    return {path.stem: path for path in ConfigFolder(_OWN, config_folder()).configs()}

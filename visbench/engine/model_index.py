@@ -86,4 +86,5 @@ def read_metafiles(folder: Path) -> dict[str, Mapping[str, Any]]:
 
 def _words(value: Any) -> list[str]:
     """Return what MMEngine allows to be a word or a list of words as a list."""
-    return [value] if isinstance(value, str) else [str(word) for word in value or ()]
+    words = value if isinstance(value, (list, tuple)) else [value]
+    return [str(word) for word in words if word is not None]

@@ -2,10 +2,11 @@
 """Finds the masks of records in their text, so that the JSON parser need not see them.
 
 Nearly all of a results file is masks that look like ``{"size": [720, 1280], "counts": "..."}``,
-one behind the other. A run of them, with nulls between, is replaced by a single number before a
-record is parsed: the run is a valid part of a list, and so is the number, so the record is valid
-JSON if and only if what is parsed is. Whatever does not look exactly like that, or has a backslash
-that is not one of a pair, is left to the parser.
+one behind the other. A run of them, with nulls between, is replaced by an empty object before a
+record is parsed: the run is a valid part of a list, and so is the object, so the record is valid
+JSON if and only if what is parsed is (a number would join with what stands behind it). Whatever
+does not look exactly like that, or has a backslash that is not one of a pair, is left to the
+parser. Characters of the strings are checked when the masks are measured.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ _QUOTES = 5
 _HEADER = 1 << 14
 _QUOTE, _BACKSLASH, _BRACE = b'"\\}'
 _NULL = b"null"
+_STAND_IN = b"{}"
 
 
 @dataclass(frozen=True)
@@ -169,13 +171,13 @@ class MaskScan:
         if _FIELD in rest:
             return None
         try:
-            record = orjson.loads(b"0".join((head, rest)))
+            record = orjson.loads(_STAND_IN.join((head, rest)))
         except orjson.JSONDecodeError:
             return None
         entries = record.get("segmentations")
         if type(entries) is not list or entries.count(None) != len(entries) - 1:
             return None
-        frames = run.frames + entries.index(0)
+        frames = run.frames + entries.index({})
         length = len(entries) + int(run.frames[-1])
         record["segmentations"] = PlainMasks(run.size, length, frames, run.texts)
         return record

@@ -64,7 +64,7 @@ def load(plugin: Plugin, kinds: Sequence[Registry]) -> Plugin:
         _run(plugin)
         _check_names(plugin, kinds, before)
     except (Exception, SystemExit) as error:
-        _take_back(plugin, before)
+        _take_back(plugin, kinds, before)
         failed = _failed(plugin, error)
         details = f"\n{failed.traceback}" if os.environ.get("VISBENCH_TRACEBACK") else ""
         warnings.warn(failed.problem() + details, PluginWarning, stacklevel=2)
@@ -83,7 +83,7 @@ def _run(plugin: Plugin) -> None:
         if not hasattr(loaded, attribute):
             raise _Nothing(f"module {plugin.module} has no {attribute!r}")
         loaded = getattr(loaded, attribute)
-    if inspect.isfunction(loaded):
+    if inspect.isroutine(loaded):
         loaded()
 
 
@@ -110,10 +110,17 @@ def _taken(name: str, kind: str, owner: str) -> str:
     return f"it registers {name!r} as {kind}, a name that {owner} has already"
 
 
-def _take_back(plugin: Plugin, before: list[tuple[Registry, dict[str, Any]]]) -> None:
+def _take_back(
+    plugin: Plugin, kinds: Sequence[Registry], before: list[tuple[Registry, dict[str, Any]]]
+) -> None:
+    own = {id(registry) for registry in kinds}
     for registry, entries in before:
         for name, entry in list(registry.module_dict.items()):
-            if name not in entries and _is_of(plugin, entry):
+            if name in entries:
+                continue
+            # visbench's registries held all of its parts before, so what is new came by the plugin,
+            # also where it is another package's; MMDetection's fill up as its modules are imported.
+            if id(registry) in own or _is_of(plugin, entry):
                 del registry.module_dict[name]
         # Also where the plugin replaced an entry by force.
         registry.module_dict.update(entries)

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import orjson
 
+from visbench.structures.file_names import natural_key
 from visbench.structures.frames import frames_to_tracks, tracks_to_frames
 from visbench.structures.instances import FrameInstances
 from visbench.structures.label_maps import (
@@ -85,10 +85,11 @@ class IdMaskWriter:
         if instances.masks is None:
             raise ValueError(f"{self.folder}: the frame has boxes only, no masks to write")
         self.folder.mkdir(parents=True, exist_ok=True)
-        known = len(self._values)
+        before = len(self._values)
         for track_id, label in zip(instances.ids.tolist(), instances.labels.tolist(), strict=True):
             self._enter(track_id, label)
-        if len(self._values) > known:
+        # Also before the first track, since it is what tells these images from others.
+        if len(self._values) > before or not (self.folder / LEGEND).is_file():
             _write_atomic(self.folder / LEGEND, orjson.dumps(self._legend))
         order = np.argsort(-instances.scores, kind="stable").tolist()
         image = paint_labels(
@@ -154,7 +155,7 @@ def read_id_masks(folder: str | Path, void: int | None = None) -> VideoTracks:
         (7, [Prediction(track_index=0, label=3, score=1.0)])
     """
     folder = Path(folder)
-    paths = sorted(folder.glob("*.png"), key=natural_key)
+    paths = sorted(folder.glob("*.png"), key=lambda path: natural_key(path.name))
     if not paths:
         raise ValueError(f"{folder} holds no PNG")
     height, width = read_label_map(paths[0]).shape
@@ -200,9 +201,3 @@ def _write_atomic(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(content)
     os.replace(partial, path)
-
-
-def natural_key(path: Path) -> tuple[tuple[int, int | str], ...]:
-    """Return a key that sorts file names with numbers by value: ``2.png`` before ``10.png``."""
-    parts = re.split(r"(\d+)", path.name.lower())
-    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in parts)

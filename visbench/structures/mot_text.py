@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,9 +19,11 @@ from visbench.structures.tracks import VideoTracks
 from visbench.structures.video import VideoInfo
 
 MOTS_IGNORE = 10
-"""Class of the regions that the ground truth of MOTS leaves out of evaluation; not read."""
+"""Class of the regions that MOTS leaves out of evaluation; neither read nor written."""
 
 _MAX_PIXELS = 2**28
+_MAX_FRAMES = 10**7
+_MAX_ID = 2**63 - 1
 
 
 def to_mots_text(
@@ -47,7 +49,8 @@ def to_mots_text(
         The content of a file; empty if nothing was found.
 
     Raises:
-        ValueError: If the result has boxes only.
+        ValueError: If the result has boxes only, or the class of a label is unknown or 10, which
+            means a region to ignore.
 
     Examples:
         >>> frame = FrameInstances([7], [1], [0.9], masks=encode_masks(np.ones((1, 2, 3))))
@@ -62,8 +65,7 @@ def to_mots_text(
             raise ValueError(f"video {result.video.name} has boxes only; use to_mot_text")
         masks = separate_masks(shown, (result.video.height, result.video.width))
         for row, mask in masks.items():
-            label = int(shown.labels[row])
-            category = label + 1 if category_ids is None else category_ids[label]
+            category = _category(int(shown.labels[row]), category_ids)
             lines.append(
                 f"{number} {shown.ids[row]} {category} {mask['size'][0]} {mask['size'][1]} "
                 f"{mask['counts']}"
@@ -99,13 +101,13 @@ def from_mots_text(
     frames: dict[int, list[_Found]] = defaultdict(list)
     size = None if video is None else (video.height, video.width)
     for where, words in _rows(text, None, 6, "frame id class height width rle"):
-        category = _number(words[2], int, where, "class")
+        category = _whole(words[2], where, "class")
         if category == MOTS_IGNORE:
             continue
         mask = _mask(words[3:6], size, where)
         size = (mask["size"][0], mask["size"][1])
         frames[_frame(words[0], first_frame, where)].append(
-            (_number(words[1], int, where, "id"), _label(category, category_ids, where), 1.0, mask)
+            (_whole(words[1], where, "id"), _label(category, category_ids, where), 1.0, mask)
         )
     if video is None:
         if size is None:
@@ -170,15 +172,15 @@ def from_mot_text(
     frames: dict[int, list[_Found]] = defaultdict(list)
     for where, words in _rows(text, ",", 7, "frame,id,left,top,width,height,score"):
         left, top, width, height = (
-            _number(word, float, where, name)
+            _number(word, where, name)
             for word, name in zip(words[2:6], ("left", "top", "width", "height"), strict=True)
         )
-        category = _number(words[7], float, where, "class") if len(words) > 7 else -1
+        category = _whole(words[7], where, "class") if len(words) > 7 else -1
         frames[_frame(words[0], first_frame, where)].append(
             (
-                int(_number(words[1], float, where, "id")),
-                0 if category < 0 else _label(int(category), category_ids, where),
-                _number(words[6], float, where, "score"),
+                _whole(words[1], where, "id"),
+                0 if category < 0 else _label(category, category_ids, where),
+                _number(words[6], where, "score"),
                 [left, top, left + width, top + height],
             )
         )
@@ -235,23 +237,52 @@ def _rows(
         yield f"line {number}", words
 
 
-def _number(word: str, kind: Callable[[str], float], where: str, field: str) -> int:
+def _number(word: str, where: str, field: str) -> float:
     try:
-        value = kind(word)
+        value = float(word)
     except ValueError:
         value = float("nan")
     if not np.isfinite(value):
         raise ValueError(f"{where}: {field} is {word!r}; a number is needed")
-    return value  # type: ignore[return-value]
+    return value
+
+
+def _whole(word: str, where: str, field: str) -> int:
+    """Return a whole number, which some tools write as ``7.0``."""
+    try:
+        value = int(word)
+    except ValueError:
+        number = _number(word, where, field)
+        value = int(number)
+        if value != number:
+            raise ValueError(f"{where}: {field} is {word!r}; a whole number is needed") from None
+    if abs(value) > _MAX_ID:
+        raise ValueError(f"{where}: {field} is {word!r:.40}; it must fit into 64 bits")
+    return value
 
 
 def _frame(word: str, first_frame: int, where: str) -> int:
-    index = int(_number(word, float, where, "frame")) - first_frame
+    index = _whole(word, where, "frame") - first_frame
     if index < 0:
         raise ValueError(
             f"{where}: frame {word} comes before frame {first_frame}; give first_frame={word}"
         )
+    if index >= _MAX_FRAMES:
+        raise ValueError(f"{where}: frame {word} is beyond {_MAX_FRAMES} frames; correct the line")
     return index
+
+
+def _category(label: int, category_ids: Sequence[int] | None) -> int:
+    """Return the class of a label in a file of MOTS."""
+    if category_ids is not None and label >= len(category_ids):
+        raise ValueError(f"label {label} has no class, there are {len(category_ids)} category_ids")
+    category = label + 1 if category_ids is None else category_ids[label]
+    if category == MOTS_IGNORE:
+        raise ValueError(
+            f"label {label} would get the class {category}, which means a region to ignore in "
+            "MOTS; give it another number (category_ids)"
+        )
+    return category
 
 
 def _label(category: int, category_ids: Sequence[int] | None, where: str) -> int:
@@ -265,8 +296,7 @@ def _label(category: int, category_ids: Sequence[int] | None, where: str) -> int
 
 def _mask(words: Sequence[str], size: tuple[int, int] | None, where: str) -> RLE:
     height, width = (
-        _number(word, int, where, name)
-        for word, name in zip(words, ("height", "width"), strict=False)
+        _whole(word, where, name) for word, name in zip(words, ("height", "width"), strict=False)
     )
     if size is not None and (height, width) != size:
         raise ValueError(

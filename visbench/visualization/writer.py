@@ -38,9 +38,10 @@ class OverlayWriter:
         sheet_frames: How many frames the contact sheet shows at most.
 
     Raises:
-        ValueError: If the name does not end in ``.mp4``, ``fps`` is not positive, or (on writing)
-            frames differ in size.
-        VideoWriteError: If OpenCV cannot encode, or the written file cannot be read back.
+        ValueError: If the name does not end in ``.mp4`` or is a folder's, ``fps`` is not positive,
+            or (on writing) frames differ in size.
+        VideoWriteError: If the folder cannot be made, OpenCV cannot encode, or the written file
+            cannot be read back.
 
     Examples:
         >>> with OverlayWriter("out.mp4", fps=25) as writer:
@@ -59,6 +60,8 @@ class OverlayWriter:
         self.path = Path(path)
         if self.path.suffix.lower() != ".mp4":
             raise ValueError(f"{self.path}: the name of the video must end in .mp4")
+        if self.path.is_dir():
+            raise ValueError(f"{self.path} is a folder; give the name of a file")
         if not 0 < fps <= 1000:
             raise ValueError(f"{self.path}: {fps} frames per second is not possible; use 1 to 1000")
         self.fps = float(fps)
@@ -113,7 +116,10 @@ class OverlayWriter:
         self.close()
 
     def _open(self, size: tuple[int, int]) -> cv2.VideoWriter:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise VideoWriteError(f"{error}; give another place for {self.path.name}") from error
         even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
         codec = cv2.VideoWriter.fourcc(*"mp4v")
         writer = cv2.VideoWriter(str(self._part), codec, self.fps, even)

@@ -143,3 +143,30 @@ def test_defects_name_file_record_and_field(
         convert(tmp_path, edit)
     for word in ("coco.json", *words):
         assert word in str(error.value)
+
+
+@pytest.mark.parametrize("stated", [False, True])
+def test_frames_of_a_video_have_one_size(tmp_path: Path, stated: bool) -> None:
+    def edit(data: dict[str, Any]) -> None:
+        if stated:
+            data["videos"] = [{"id": 1, "name": "a", "height": 20, "width": 12}]
+            data["images"], data["annotations"] = data["images"][:1], data["annotations"][:1]
+            data["images"][0]["video_id"] = 1
+        else:
+            data["images"][1]["height"] = 20
+
+    with pytest.raises(InputError, match=r"image a/\d+\.jpg: .*height.*\(10, 12\)"):
+        convert(tmp_path, edit)
+
+
+def test_videos_must_be_objects(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"videos\[0\]"):
+        convert(tmp_path, lambda data: data.update(videos=[5]))
+
+
+def test_what_is_left_out_of_a_frame_is_told(tmp_path: Path) -> None:
+    data = coco()
+    data["annotations"].append({**data["annotations"][0], "id": 9, "bbox": [0, 0, 2, 2]})
+    (tmp_path / "coco.json").write_text(json.dumps(data))
+    (note,) = read_coco_video(tmp_path / "coco.json").notes
+    assert "image 0: 2 annotations of one track; the first counts" in note

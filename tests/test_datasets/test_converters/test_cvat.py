@@ -131,3 +131,20 @@ def test_frames_are_taken_from_a_folder(tmp_path: Path) -> None:
     (tmp_path / "frames/clip/f10.jpg").unlink()
     with pytest.raises(InputError, match="3 frames, but 2 images"):
         read_cvat(path, tmp_path / "frames")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ('outside="0"', 'outside="0" rotation="left"', r"track 0, frame 0: .*rotation.*'left'"),
+        ("<size>3</size>", "<size>3000000000</size>", "3000000000 frames of .* are no video"),
+        (f"<width>{WIDTH}</width>", "<width>9999999999</width>", "x.* are no video"),
+    ],
+)
+def test_values_that_cannot_be(tmp_path: Path, before: str, after: str, words: str) -> None:
+    path = write(tmp_path, track(BOX.format(0, 0)))
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    with pytest.raises(InputError, match=words):
+        read_cvat(path)

@@ -144,3 +144,14 @@ def test_boxes_and_masks_are_not_mixed() -> None:
     file.add_track(video, 1, {0: (1.0, 1.0, 3.0, 2.0)}, "track 1")
     with pytest.raises(InputError, match="track 2: boxes and masks are mixed"):
         file.add_track(video, 1, {0: box_mask((0, 0, 2, 2), 6, 8)}, "track 2")
+
+
+def test_a_mask_without_polygons_is_absent(tmp_path: Path) -> None:
+    file = AnnotationFile("drawn", {1: "object"})
+    video = file.add_video(["a/0.jpg", "a/1.jpg"], 6, 8)
+    file.add_track(video, 1, {0: box_mask((0, 0, 4, 4), 6, 8)}, "first")
+    content = file.content()
+    content["annotations"][0]["segmentations"][1] = []
+    write_label_maps(content, tmp_path, LABEL_FORMATS["davis"](("object",)))
+    sums = [np.asarray(Image.open(tmp_path / "a" / f"{frame}.png")).sum() for frame in (0, 1)]
+    assert sums == [16, 0]

@@ -87,6 +87,7 @@ def test_bitmaps_are_placed_at_their_corner(
         ({"group_id": None}, ("shapes[0]", "group_id", "is null")),
         ({"group_id": [1]}, ("group_id", "found [1]")),
         ({"shape_type": "line"}, ("shape_type", "'line' is no area")),
+        ({"shape_type": [1]}, ("shape_type", "[1] is no area")),
         ({"points": [[1, 2], [3, 4]]}, ("points", "six finite numbers")),
         ({"points": [[1, 2, 3]]}, ("points", "is not [x, y]")),
         ({"points": [[1, "x"]]}, ("points", "two finite numbers")),
@@ -114,3 +115,15 @@ def test_defects_of_files(tmp_path: Path) -> None:
     write(tmp_path, [POLYGON], [POLYGON], imageHeight="x")
     with pytest.raises(InputError, match="imageHeight"):
         read_labelme(folder)
+
+
+def test_the_folder_that_one_is_in_has_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write(tmp_path, [POLYGON]) / "clip")
+    assert read_labelme(".").videos[0]["file_names"] == ["clip/0.png"]
+
+
+def test_frames_have_an_ending_where_the_files_state_none(tmp_path: Path) -> None:
+    file = read_labelme(write(tmp_path, [POLYGON], imagePath=None))
+    assert file.videos[0]["file_names"] == ["clip/0.jpg"]

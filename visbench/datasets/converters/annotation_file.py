@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from pycocotools import mask as mask_utils
 
 from visbench.datasets.check import check_dataset
 from visbench.evaluation.errors import InputError
@@ -145,6 +146,12 @@ def box_mask(box: Box, height: int, width: int) -> RLE:
 def encode(mask: Any) -> RLE:
     """Return one ``(H, W)`` mask as compressed RLE."""
     return encode_masks(np.asarray(mask)[None])[0]
+
+
+def union(first: RLE, second: RLE) -> RLE:
+    """Return what is in either of two masks of one size."""
+    merged = mask_utils.merge([dict(first), dict(second)])
+    return RLE(size=first["size"], counts=merged["counts"].decode("ascii"))
 
 
 def as_rle(mask: Any, height: int, width: int) -> RLE:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,10 +17,10 @@ from visbench.datasets.converters.annotation_file import (
     box_mask,
     silent,
 )
-from visbench.datasets.converters.frames import natural_key
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.fields import Fields
 from visbench.evaluation.per_frame import join_frames
+from visbench.structures.file_names import natural_key
 
 TRACK_FIELDS = ("instance_id", "track_id", "attributes.track_id", "attributes.instance_id")
 """Where an annotation says which track it belongs to; the first that is there counts."""
@@ -37,7 +37,8 @@ def read_coco_video(
     A video is a ``video_id``, or a folder of ``file_name`` where images have no such field; frames
     are in the order of ``frame_id`` (``frame_index``), or of the numbers in their names. A track is
     what :data:`TRACK_FIELDS` has in common within a video and category. Crowds and annotations
-    marked ``ignore`` stay crowds. Ids are counted anew from 1, in the order of the file.
+    marked ``ignore`` stay crowds. Of several annotations of a track in a frame the first counts,
+    which the notes tell. Ids are counted anew from 1, in the order of the file.
 
     Args:
         source: The file.
@@ -55,7 +56,8 @@ def read_coco_video(
     content = read_json(source)
     if not isinstance(content, Mapping):
         raise InputError(name, "", "", "the top level is no object", "Give a COCO file")
-    joined = join_frames(_per_frame(content, name, track_field), source=name)
+    per_frame = _per_frame(content, name, track_field)
+    joined = join_frames(per_frame, source=name)
     categories = {
         Fields(name, f"categories[{i}]", entry).integer("id"): i + 1
         for i, entry in enumerate(joined["categories"])
@@ -63,6 +65,7 @@ def read_coco_video(
     file = AnnotationFile(
         name, {i: str(c.get("name")) for i, c in enumerate(joined["categories"], start=1)}
     )
+    file.notes += _second_annotations(per_frame["annotations"] or [], name)
     videos = {}
     for video in joined["videos"]:
         fields = Fields(name, f"video {video.get('name', video['id'])}", video)
@@ -131,8 +134,42 @@ def _per_frame(content: Mapping[str, Any], source: str, track_field: str | None)
         ]
     top.list("categories", "A COCO file names its categories")
     # `file_names` would make join_frames' counterpart take the file for one of tracks.
-    videos = [{k: v for k, v in dict(video).items() if k != "file_names"} for video in videos]
+    videos = [
+        {k: v for k, v in video.items() if k != "file_names"} if isinstance(video, Mapping)
+        else video for video in videos
+    ]  # fmt: skip
+    _check_sizes(images, videos, source)
     return {**content, "videos": videos, "images": images, "annotations": annotations}
+
+
+def _check_sizes(images: Sequence[Mapping[str, Any]], videos: Sequence[Any], source: str) -> None:
+    """Refuse frames whose size is not their video's: shapes would be drawn in a wrong place."""
+    sizes = {
+        video["id"]: (video["height"], video["width"])
+        for video in videos
+        if isinstance(video, Mapping)
+        and isinstance(video.get("id"), int)
+        and "height" in video
+        and "width" in video
+    }
+    for image in images:
+        size = image.get("height"), image.get("width")
+        if None not in size and sizes.setdefault(image["video_id"], size) != size:
+            raise InputError(
+                source, f"image {image['file_name']}", "height",
+                f"the frame is {size}, its video {sizes[image['video_id']]} (height, width)",
+                "All frames of a video must have one size",
+            )  # fmt: skip
+
+
+def _second_annotations(annotations: Sequence[Mapping[str, Any]], source: str) -> list[str]:
+    """Return a note on annotations that are left out: a track has one in a frame."""
+    keys = Counter((a["image_id"], a["instance_id"], a["category_id"]) for a in annotations)
+    return [
+        f"{source}: image {image}: {count} annotations of one track; the first counts"
+        for (image, _, _), count in keys.items()
+        if count > 1
+    ]
 
 
 def _records(top: Fields, name: str) -> Iterator[Fields]:

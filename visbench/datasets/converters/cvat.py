@@ -19,13 +19,16 @@ from visbench.datasets.converters.annotation_file import (
     encode,
     silent,
 )
-from visbench.datasets.converters.frames import image_names, natural_key
+from visbench.datasets.converters.frames import image_names
 from visbench.datasets.safe_xml import parse_xml
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.run_lengths import MaskError, rasterize_polygons
 from visbench.structures import RLE
+from visbench.structures.file_names import natural_key
 
 MAX_BYTES = 1 << 30
+_MAX_PIXELS = 1 << 28
+_MAX_FRAMES = 10**7
 _EXPORT = "export the task from CVAT again as 'CVAT for video 1.1'"
 _NOT_CONVERTED = ("polyline", "points", "skeleton", "cuboid", "ellipse")
 
@@ -109,9 +112,13 @@ def _video(path: Path, root: Element) -> _Video:
         return _whole(path, "meta", field, text, minimum=0)
 
     height, width = meta("original_size/height"), meta("original_size/width")
+    length = meta("size")
+    if height * width > _MAX_PIXELS or length > _MAX_FRAMES:
+        problem = f"{length} frames of {width}x{height} are no video"
+        raise InputError(str(path), "meta", "size", problem, _EXPORT)
     step = re.fullmatch(r"\s*step\s*=\s*(\d+)\s*", root.findtext("./meta//frame_filter") or "")
     return _Video(
-        path, path.stem, height, width, meta("size"), meta("start_frame", "0"),
+        path, path.stem, height, width, length, meta("start_frame", "0"),
         max(1, int(step[1])) if step else 1,
     )  # fmt: skip
 
@@ -180,7 +187,7 @@ def _box(video: _Video, element: Element, where: str) -> Shape:
     x1, y1, x2, y2 = (
         _number(video.path, where, side, element.get(side)) for side in ("xtl", "ytl", "xbr", "ybr")
     )
-    if float(element.get("rotation") or 0):
+    if _number(video.path, where, "rotation", element.get("rotation") or "0"):
         raise InputError(
             str(video.path), where, "rotation", "boxes of the layout are upright", "Draw a polygon"
         )

@@ -3,24 +3,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from visbench.evaluation.errors import InputError
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-
-
-def natural_key(name: str) -> list[tuple[int, int | str]]:
-    """Sort numbers in names by value: frame 10 comes after frame 9.
-
-    Examples:
-        >>> sorted(["f10", "f9"], key=natural_key)
-        ['f9', 'f10']
-    """
-    parts = re.split(r"(\d+)", name)
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
+from visbench.structures.file_names import IMAGE_SUFFIXES, natural_key
 
 
 def image_names(folder: Path) -> list[str]:
@@ -51,7 +38,8 @@ def sub_folders(folder: Path, what: str) -> list[Path]:
     if not folder.is_dir():
         raise InputError(str(folder), "", "", "no such folder", "Give a folder of videos")
     if any(folder.glob(what)):
-        return [folder]
+        # The video is named like the folder, and "." and ".." are no names.
+        return [folder.resolve()]
     videos = [p for p in folder.iterdir() if p.is_dir() and any(p.glob(what))]
     if not videos:
         raise InputError(

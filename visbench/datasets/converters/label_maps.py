@@ -28,10 +28,11 @@ from visbench.datasets.converters.annotation_file import (
     encode,
     silent,
 )
-from visbench.datasets.converters.frames import match_frames, natural_key, sub_folders
+from visbench.datasets.converters.frames import match_frames, sub_folders
 from visbench.evaluation.davis_files import read_label_map
 from visbench.evaluation.errors import InputError
 from visbench.structures import RLE, decode_mask
+from visbench.structures.file_names import natural_key
 from visbench.structures.label_maps import voc_palette
 
 LabelMap = npt.NDArray[np.integer[Any]]
@@ -265,7 +266,7 @@ def _tracks_with_masks(content: Mapping[str, Any], source: str) -> dict[Any, lis
             raise InputError(source, where, "segmentations", "is missing", "PNGs hold masks")
         try:
             size = sizes[annotation["video_id"]]
-            masks = [mask and as_rle(mask, *size) for mask in annotation["segmentations"]]
+            masks = [as_rle(mask, *size) if mask else None for mask in annotation["segmentations"]]
         except ValueError as error:
             raise InputError(source, where, "segmentations", str(error)) from error
         track = {"category_id": annotation["category_id"], "masks": masks}

@@ -10,21 +10,25 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from visbench.datasets.annotations import read_json
-from visbench.datasets.converters.annotation_file import AnnotationFile, Progress, encode, silent
-from visbench.datasets.converters.frames import match_frames, natural_key, sub_folders
+from visbench.datasets.converters.annotation_file import (
+    AnnotationFile,
+    Progress,
+    encode,
+    silent,
+    union,
+)
+from visbench.datasets.converters.frames import match_frames, sub_folders
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.fields import Fields
 from visbench.evaluation.run_lengths import MaskError, rasterize_polygons
-from visbench.structures import RLE, decode_mask
+from visbench.structures import RLE
+from visbench.structures.file_names import natural_key
 
-Mask = npt.NDArray[np.bool_]
 _CIRCLE_POINTS = 64
 _REMEDY = "Mend the shape in labelme"
 
@@ -60,10 +64,11 @@ def _read_video(file: AnnotationFile, video: Path, paths: list[Path], images: Pa
     records = [_record(path) for path in paths]
     suffixes = {Path(str(record.get("imagePath"))).suffix for record in records}
     stems = [path.stem for path in paths]
-    names = match_frames(video, stems, images, suffixes.pop() if len(suffixes) == 1 else ".jpg")
+    names = match_frames(video, stems, images, (len(suffixes) == 1 and suffixes.pop()) or ".jpg")
     frames = {Path(name).stem: frame for frame, name in enumerate(names)}
     size = _size(records[0])
-    objects: dict[tuple[str, str], dict[int, Mask]] = defaultdict(dict)
+    # Compressed, since the masks of a whole video do not fit into memory otherwise.
+    objects: dict[tuple[str, str], dict[int, RLE]] = defaultdict(dict)
     for path, record in zip(paths, records, strict=True):
         if _size(record) != size:
             raise record.error(
@@ -72,13 +77,12 @@ def _read_video(file: AnnotationFile, video: Path, paths: list[Path], images: Pa
             )  # fmt: skip
         for fields in _shapes(record):
             parts = objects[str(fields.get("label")), _group(fields)]
-            mask = _mask(fields, size)
-            parts[frames[path.stem]] = parts.get(frames[path.stem], False) | mask
+            mask, frame = _mask(fields, size), frames[path.stem]
+            parts[frame] = union(parts[frame], mask) if frame in parts else mask
     video_id = file.add_video(names, *size)
     for (label, group), masks in objects.items():
-        shapes: dict[int, RLE] = {frame: encode(mask) for frame, mask in masks.items()}
         where = f"{video.name}, {label} of group {group}"
-        file.add_track(video_id, file.category(label), shapes, where)
+        file.add_track(video_id, file.category(label), masks, where)
 
 
 def _record(path: Path) -> Fields:
@@ -111,9 +115,9 @@ def _group(fields: Fields) -> str:
     return str(group)
 
 
-def _mask(fields: Fields, size: tuple[int, int]) -> Mask:
+def _mask(fields: Fields, size: tuple[int, int]) -> RLE:
     kind = fields.values.get("shape_type", "polygon")
-    draw = _DRAW.get(kind)
+    draw = _DRAW.get(kind) if isinstance(kind, str) else None
     if draw is None:
         known = ", ".join(_DRAW)
         raise fields.error("shape_type", f"{kind!r} is no area", f"Draw one of {known}")
@@ -134,24 +138,24 @@ def _points(fields: Fields, count: int | None = None) -> list[tuple[float, float
     return points
 
 
-def _drawn(fields: Fields, size: tuple[int, int], points: list[tuple[float, float]]) -> Mask:
+def _drawn(fields: Fields, size: tuple[int, int], points: list[tuple[float, float]]) -> RLE:
     try:
         counts = rasterize_polygons([[side for point in points for side in point]], *size)
     except MaskError as error:
         raise fields.error("points", error.problem, _REMEDY) from error
-    return decode_mask(RLE(size=[*size], counts=counts))
+    return RLE(size=[*size], counts=counts)
 
 
-def _polygon(fields: Fields, size: tuple[int, int]) -> Mask:
+def _polygon(fields: Fields, size: tuple[int, int]) -> RLE:
     return _drawn(fields, size, _points(fields))
 
 
-def _rectangle(fields: Fields, size: tuple[int, int]) -> Mask:
+def _rectangle(fields: Fields, size: tuple[int, int]) -> RLE:
     (x1, y1), (x2, y2) = _points(fields, 2)
     return _drawn(fields, size, [(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
 
 
-def _circle(fields: Fields, size: tuple[int, int]) -> Mask:
+def _circle(fields: Fields, size: tuple[int, int]) -> RLE:
     (x, y), (edge_x, edge_y) = _points(fields, 2)
     radius = math.hypot(edge_x - x, edge_y - y)
     angles = np.linspace(0, 2 * np.pi, _CIRCLE_POINTS, endpoint=False)
@@ -159,7 +163,7 @@ def _circle(fields: Fields, size: tuple[int, int]) -> Mask:
     return _drawn(fields, size, around)
 
 
-def _bitmap(fields: Fields, size: tuple[int, int]) -> Mask:
+def _bitmap(fields: Fields, size: tuple[int, int]) -> RLE:
     """Return a mask stored as the PNG of its box, whose first corner is the first point."""
     (x1, y1), _ = _points(fields, 2)
     left, top = round(x1), round(y1)
@@ -176,10 +180,10 @@ def _bitmap(fields: Fields, size: tuple[int, int]) -> Mask:
         raise fields.error("mask", f"does not fit the frame of {size[1]}x{size[0]}", _REMEDY)
     mask = np.zeros(size, dtype=bool)
     mask[top : top + height, left : left + width] = inside
-    return mask
+    return encode(mask)
 
 
-_DRAW: dict[Any, Callable[[Fields, tuple[int, int]], Mask]] = {
+_DRAW: dict[str, Callable[[Fields, tuple[int, int]], RLE]] = {
     "polygon": _polygon,
     "rectangle": _rectangle,
     "circle": _circle,
