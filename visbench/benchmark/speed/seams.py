@@ -80,7 +80,14 @@ SEAMS: dict[str, Seams] = {
         "is network",
     ),
     "IAITrackingByDetection": Seams(
-        (Seam("embed", ASSOCIATION), Seam("association.associate", ASSOCIATION)),
+        (
+            Seam("embed", ASSOCIATION),
+            Seam(
+                "TrackAssociation.associate",
+                ASSOCIATION,
+                "visbench.models.inspro.track_association",
+            ),
+        ),
         "association includes the embedding of the detections",
     ),
     "IDOL": Seams(

@@ -20,8 +20,8 @@ TITLE = "Speed and memory"
 
 CELL_NOTE = (
     "Stages in ms per frame: median / 95th percentile (share of the time of all stages). An "
-    "offline method works on the whole video at once: where a stage has no time of its own in each frame, "
-    "it is the mean alone."
+    "offline method works on the whole video at once: where a stage has no time of its own in "
+    "each frame, it is the mean alone."
 )
 RATE_NOTE = (
     "frames/s online: one frame per step as it arrives, read, prepared and processed in turn; the "
@@ -33,8 +33,8 @@ MEMORY_NOTE = (
     "GPU: allocated by PyTorch)."
 )
 INITIAL_NOTE = (
-    "weights 'initial': no checkpoint was given. The time of the network hardly depends on it, "
-    "but what is detected does, and with it the time of association and mask encoding: compare "
+    "weights 'initial': no checkpoint was given. The time of the backbone does not depend on "
+    "it, but what is detected does, and with it the time of association and mask encoding: compare "
     "instances/frame."
 )
 
