@@ -43,6 +43,7 @@ def main() -> int:
         "instances_per_frame": 2.5,
         "note": "association is made up",
         "precision": "fp32",
+        "load": 9.5 if "busy = True" in text else 1.5,
     }
     fields = {"fps": 12.5, "host_memory_mb": 500.0 + measurement.frames, "parameters_m": 1.5}
     send(result={"method": "Fake", **fields, "details": details})

@@ -184,6 +184,14 @@ def test_tables(bench: Bench) -> None:
     assert lines[1]["frames"] == "4"
 
 
+def test_other_work_on_the_machine_is_said(bench: Bench) -> None:
+    bench.config("busy", "busy = True")
+    assert bench.run(bench.plan("a", "busy")) == 0
+    warning = "busy, 4 frames: other work was on the machine (load 9.5), so its times are too long."
+    assert warning in bench.shown
+    assert bench.shown.count("other work was on the machine") == 1
+
+
 def test_a_measurement_travels_as_json(bench: Bench) -> None:
     (measurement,) = bench.plan("a")
     text = json.dumps(measurement.to_dict())

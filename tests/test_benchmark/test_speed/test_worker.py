@@ -69,6 +69,7 @@ def test_a_real_measurement(
     assert (row.details["fps_online"] is None) is not online
     assert row.host_memory_mb is not None
     assert row.host_memory_mb >= row.details["host_memory_before_mb"] > 50
+    assert row.details["load"] >= 0
     assert row.device_memory_mb is None
     assert row.parameters_m is not None
     assert row.parameters_m > 1

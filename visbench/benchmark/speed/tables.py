@@ -136,10 +136,23 @@ def notes(rows: Sequence[Row]) -> list[str]:
     found = [CELL_NOTE, RATE_NOTE, MEMORY_NOTE]
     if any(row.details["weights"] == INITIAL for row in finished):
         found.append(INITIAL_NOTE)
+    found += [_busy(row) for row in finished if (row.details.get("load") or 0) > _busy_from(row)]
     kept = {row.method: row.details["note"] for row in finished if row.details.get("note")}
     found += [f"{method}: {note}." for method, note in kept.items()]
     places = dict.fromkeys(f"{row.device} on {row.machine}; {versions_text(row)}" for row in rows)
     return [*found, *places]
+
+
+def _busy_from(row: Row) -> float:
+    """Return the load above which more runs than the measurements of a command."""
+    return float(row.details["threads"]) + 1
+
+
+def _busy(row: Row) -> str:
+    return (
+        f"{row.config_name}, {row.details['frames']} frames: other work was on the machine (load "
+        f"{row.details['load']:.1f}), so its times are too long."
+    )
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -164,7 +177,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 _FIGURES = ("mean_ms", "p50_ms", "p95_ms", "share")
-_DETAILS = ("weights", "video", "height", "width", "frames", "threads", "measurement")
+_DETAILS = ("weights", "video", "height", "width", "frames", "threads", "measurement", "load")
 _RATES = ("online", "precision", "instances_per_frame", "fps_online", "fps_whole", "total_s")
 _FIELDS = ("host_memory_mb", "device_memory_mb", "parameters_m")
 _IDENTITY = ("status", "reason", "checkpoint", "device", "machine", "config_hash", "date")

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import traceback
@@ -63,9 +64,9 @@ def run(measurement: Measurement) -> dict[str, Any]:
         inference_transforms(config),
         (config.get("test_cfg") or {}).get("precision", "fp32"),
     )
-    before = peak_memory_mb()
+    before, load = peak_memory_mb(), os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     figures = measure(model, setting, device, _Sender())
-    figures.update(precision=setting.precision, host_memory_before_mb=before)
+    figures.update(precision=setting.precision, host_memory_before_mb=before, load=load)
     cuda = device == "cuda"
     return {
         "method": method_name(config),
