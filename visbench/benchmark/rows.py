@@ -106,8 +106,8 @@ class Row:
     @property
     def file_name(self) -> str:
         """Name of the row's file: config, data, seed, hash of the config."""
-        stem = self.config_name or slug(self.method)
-        parts = (stem, slug(self.dataset) or "unknown", f"seed{self.seed}", self.config_hash)
+        stem = self.config_name or file_slug(self.method)
+        parts = (stem, file_slug(self.dataset) or "unknown", f"seed{self.seed}", self.config_hash)
         return "__".join(part for part in parts if part)
 
 
@@ -152,12 +152,12 @@ class RowStore:
             digest: Hash of the config.
             dataset: Name of the data; any if None.
         """
-        data = "*" if dataset is None else slug(dataset)
+        data = "*" if dataset is None else file_slug(dataset)
         return self._find(f"{Path(config).stem}__{data}__seed{seed}__{digest}.json")
 
     def foreign(self, method: str, digest: str) -> Row | None:
         """Return the row of results that were made elsewhere, if there is one."""
-        return self._find(f"{slug(method)}__*__seed0__{digest}.json")
+        return self._find(f"{file_slug(method)}__*__seed0__{digest}.json")
 
     def control(self, method: str, dataset: str, digest: str) -> Row | None:
         """Return the row of a control on some data, if there is one."""
@@ -208,6 +208,6 @@ class RowStore:
             ) from error
 
 
-def slug(text: str) -> str:
+def file_slug(text: str) -> str:
     """Return a text as a part of a file name."""
     return re.sub(r"[^a-z0-9.-]+", "_", text.lower())

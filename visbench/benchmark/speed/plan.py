@@ -11,7 +11,7 @@ from typing import Any
 
 from visbench.benchmark.identity import config_hash
 from visbench.benchmark.machine import machine, versions
-from visbench.benchmark.rows import FINISHED, Row, RowStore, slug
+from visbench.benchmark.rows import FINISHED, Row, RowStore, file_slug
 from visbench.benchmark.speed.material import Material, file_digest
 from visbench.engine.config_files import find_config
 from visbench.engine.errors import UserError
@@ -96,8 +96,8 @@ class Measurement:
     def key(self) -> str:
         """Name of the rows' files without the number of the measurement."""
         parts = (
-            *(self.name, "speed", slug(self.dataset)),
-            f"{slug(self.place.device)}-{self.place.threads}threads",
+            *(self.name, "speed", file_slug(self.dataset)),
+            f"{file_slug(self.place.device)}-{self.place.threads}threads",
             *(self.subject.weights, self.subject.digest),
         )
         return "__".join(parts)
