@@ -71,7 +71,7 @@ def init_model(
         content = load_checkpoint_file(checkpoint)
     register_all_modules(init_default_scope=True)
     with clear_errors(f"model of config {config.filename or ''} cannot be built", config):
-        model: VISModel = MODELS.build(_without_pretraining(config.model))
+        model: VISModel = MODELS.build(without_pretraining(config.model))
     load_weights(model, content, str(checkpoint))
     model.cfg = config
     model.dataset_meta = dataset_meta(content, config)
@@ -272,15 +272,15 @@ def inference_transforms(config: Config) -> list[Any]:
     raise ConfigError(f"{name} has no test_dataloader.dataset.pipeline to prepare frames with")
 
 
-def _without_pretraining(model: Any) -> Any:
+def without_pretraining(model: Any) -> Any:
     """Drop ``init_cfg`` that would fetch weights which the checkpoint replaces."""
     if isinstance(model, dict):
         return {
             key: None
             if key == "init_cfg" and isinstance(value, dict) and value.get("type") == "Pretrained"
-            else _without_pretraining(value)
+            else without_pretraining(value)
             for key, value in model.items()
         }
     if isinstance(model, (list, tuple)):
-        return type(model)(_without_pretraining(item) for item in model)
+        return type(model)(without_pretraining(item) for item in model)
     return model

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from visbench.benchmark.claims_command import add_claims_command
 from visbench.benchmark.compare_command import add_compare_command
 from visbench.benchmark.report_command import add_report_command
+from visbench.benchmark.speed_command import add_speed_command
 from visbench.engine.errors import UserError
 
-COMMANDS = (add_compare_command, add_claims_command, add_report_command)
+COMMANDS = (add_compare_command, add_speed_command, add_claims_command, add_report_command)
 """Each adds a subcommand and sets ``run``: what takes its arguments and returns the exit status."""
 
 _EXAMPLES = """examples:

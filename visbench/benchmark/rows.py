@@ -43,7 +43,7 @@ class Row:
         host_memory_mb: Peak resident memory of the test process, MiB.
         device_memory_mb: Peak memory allocated on the GPU in the test, MiB; None on the CPU.
         training_memory_mb: Peak resident memory of the training process, MiB.
-        kind: ``method``, ``control`` or ``foreign`` (results that were made elsewhere).
+        kind: ``method``, ``control``, ``foreign`` (results that were made elsewhere) or ``speed``.
         status: ``finished`` or ``failed``.
         reason: Why it failed.
         log: Path of the log that says more.

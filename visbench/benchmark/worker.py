@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         phases[args.phase](args)
     except Exception as error:
         traceback.print_exc()
-        send(error=_one_line(error))
+        send(error=one_line(error))
         return 1
     return 0
 
@@ -51,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """Return what a row says of an exception: a user's error as it is, others with their place."""
     from visbench.engine.errors import UserError
 
     cause: BaseException | None = error

@@ -26,6 +26,16 @@ from visbench.version import __version__
 _PRECISIONS = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
+def autocast_to(precision: str) -> AbstractContextManager[Any]:
+    """Return the context in which a loop of a precision computes.
+
+    Args:
+        precision: ``fp32``, ``fp16`` or ``bf16``.
+    """
+    dtype = _PRECISIONS[precision]
+    return autocast(enabled=dtype is not None, dtype=dtype)
+
+
 class VideoLoop(BaseLoop):
     """Drives a method over the videos of a data set.
 
@@ -143,17 +153,13 @@ class VideoLoop(BaseLoop):
     @torch.no_grad()
     def _segment(self, model: Any, item: Any) -> VideoTracks:
         try:
-            with self._autocast():
+            with autocast_to(self.precision):
                 tracks = model.segment(item.video, map(model.prepare, item.frames))
         finally:
             if hasattr(item.frames, "close"):
                 item.frames.close()
         _check(tracks, item.video, model)
         return tracks
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        dtype = _PRECISIONS[self.precision]
-        return autocast(enabled=dtype is not None, dtype=dtype)
 
     def _finish_video(self, number: int, batch: dict[str, Any], tracks: VideoTracks) -> None:
         outputs = [{"video_tracks": tracks}]

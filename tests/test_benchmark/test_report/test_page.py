@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,11 @@ from visbench.benchmark import Row, RowStore
 from visbench.benchmark.commands import benchmark
 from visbench.benchmark.foreign import ForeignResults
 from visbench.benchmark.report import ReportOptions, write_html_report
+from visbench.benchmark.report.collect import collect
+from visbench.benchmark.report.gallery import GalleryOptions
+from visbench.benchmark.report.tables import speed_table
+from visbench.benchmark.speed.plan import SpeedRows
+from visbench.benchmark.speed.stages import STAGES
 from visbench.engine.errors import UserError
 from visbench.evaluation import evaluate
 
@@ -264,3 +270,60 @@ def test_class_agnostic_rows_are_evaluated_as_such(fresh_store: Any) -> None:
     assert row.AP is not None
     assert "have changed since" not in text
     assert "cannot be evaluated" not in text
+
+
+def _speed_row(frames: int, status: str = "finished", key: str = "other") -> Row:
+    figures = {"mean_ms": 20.0, "share": 0.2, "p50_ms": 19.5, "p95_ms": 24.0}
+    details = {
+        "key": f"{key}__speed",
+        "measurement": frames,
+        "weights": "initial",
+        "height": 24,
+        "width": 32,
+        "frames": frames,
+        "threads": 2,
+        "fps_online": 9.75,
+        "fps_whole": 11.5,
+        "stages": dict.fromkeys(STAGES, figures),
+        "note": "association is <made> up",
+    }
+    return Row(
+        "Other", "other.py", f"clip, {frames} frames", 0, kind="speed", status=status,
+        reason="out of memory", config_hash="12345678", details=details,
+    )  # fmt: skip
+
+
+def test_measurements_of_speed_have_a_table_of_their_own(fresh_store: Any) -> None:
+    rows = SpeedRows(fresh_store.work_dir / "rows")
+    for frames in (100, 36):
+        rows.add(_speed_row(frames))
+    rows.add(_speed_row(36, "failed"))
+    rows.add(_speed_row(200, "failed", "long"))
+    found = collect(fresh_store.work_dir)
+    assert found.problems[1:] == ("speed of Other on clip, 200 frames: failed: out of memory",)
+    assert [row.details["frames"] for row in found.speeds] == [36, 100]
+    assert all(group.row.kind != "speed" for group in found.groups)
+    assert "clip, 36 frames" not in found.datasets
+    table = speed_table(found)
+    assert table is not None
+    place = table.columns.index("network")
+    assert [row[place].text for row in table.rows] == ["19.5 / 24.0 (20 %)"] * 2
+    assert table.rows[0][place].value == 19.5
+    out = fresh_store.work_dir / "speed.html"
+    options = ReportOptions(gallery=GalleryOptions(videos=1, frames=1))
+    write_html_report(fresh_store.work_dir, out, options, Console(quiet=True))
+    text = out.read_text(encoding="utf-8")
+    assert 'href="#stages"' in text
+    assert "19.5 / 24.0 (20 %)" in text
+    assert "Other: association is &lt;made&gt; up." in text
+
+
+def test_a_page_without_measurements_of_speed_has_no_section_for_them(page: str) -> None:
+    assert 'id="stages"' not in page
+
+
+def test_measurements_of_speed_alone_make_a_page(tmp_path: Path) -> None:
+    SpeedRows(tmp_path / "rows").add(_speed_row(36))
+    out = tmp_path / "speed.html"
+    write_html_report(tmp_path, out, ReportOptions(), Console(quiet=True))
+    assert "19.5 / 24.0 (20 %)" in out.read_text(encoding="utf-8")

@@ -95,12 +95,14 @@ class Collection:
         groups: Finished runs by data set, the best AP first, controls last.
         failed: Rows of runs that never finished, the last try of each.
         problems: Rows that cannot be read.
+        speeds: Finished rows of ``benchmark.py speed``, method by method and short videos first.
     """
 
     work_dir: Path
     groups: tuple[Group, ...]
     failed: tuple[Run, ...] = ()
     problems: tuple[str, ...] = ()
+    speeds: tuple[Row, ...] = ()
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -135,12 +137,25 @@ def collect(work_dir: str | Path, annotations: Mapping[str, Path] | None = None)
             f"no rows in {folder / 'rows'}{damaged}; give the --work-dir of "
             "tools/benchmark.py compare"
         )
+    speeds, lost_speeds, rows = _speeds(rows)
     runs = [_locate(row, key, folder, annotations or {}) for key, row in rows.items()]
     finished = [run for run in runs if run.row.status != FAILED]
     done = {identity for run in finished for identity in (_identity(run.row), _anywhere(run.row))}
     failed = {_identity(run.row): run for run in runs if run.row.status == FAILED}
     lost = tuple(run for identity, run in failed.items() if identity not in done)
-    return Collection(folder, _groups(finished), lost, tuple(problems))
+    return Collection(folder, _groups(finished), lost, (*problems, *lost_speeds), speeds)
+
+
+def _speeds(rows: Mapping[str, Row]) -> tuple[tuple[Row, ...], list[str], dict[str, Row]]:
+    """Return the finished measurements of speed, lines on the others, and all other rows."""
+    measured = [row for row in rows.values() if row.kind == "speed"]
+    finished = [row for row in measured if row.status != FAILED]
+    finished.sort(key=lambda row: (row.method, row.config, row.details["frames"]))
+    done = {row.details["key"] for row in finished}
+    lost = [row for row in measured if row.details["key"] not in done]
+    lines = [f"speed of {row.method} on {row.dataset}: failed: {row.reason}" for row in lost]
+    others = {key: row for key, row in rows.items() if row.kind != "speed"}
+    return tuple(finished), list(dict.fromkeys(lines)), others
 
 
 def _read(store: RowStore) -> tuple[dict[str, Row], list[str]]:

@@ -25,6 +25,7 @@ from visbench.benchmark.report.gallery import (
     make_gallery,
 )
 from visbench.benchmark.report.timeline import MINIMUM_IOU
+from visbench.benchmark.speed.tables import notes as speed_notes
 from visbench.benchmark.tables import INTERVAL_NOTE, NOTES, PUBLISHED_NOTE, SEEDS_NOTE
 from visbench.benchmark.terms import term_notes
 from visbench.engine.errors import UserError
@@ -200,6 +201,8 @@ class _Page:
             "work_dir": str(self.collection.work_dir),
             "comparison": tables.comparison_table(self.collection, self.numbers, links),
             "runs": tables.run_table(self.collection, links),
+            "speeds": tables.speed_table(self.collection),
+            "speed_notes": speed_notes(self.collection.speeds),
             "terms": term_notes([run.row for run in self.collection.runs]),
             "published": tables.published_lines(self.collection),
             "parts": [self._part(name, galleries[name], links) for name in galleries],

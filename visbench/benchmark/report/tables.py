@@ -12,6 +12,7 @@ from visbench.benchmark.report.collect import Collection, Group, Run, Spread, sl
 from visbench.benchmark.report.gallery import Gallery
 from visbench.benchmark.report.selection import video_for
 from visbench.benchmark.rows import METRICS
+from visbench.benchmark.speed.tables import COLUMNS as SPEED_COLUMNS
 from visbench.evaluation.error_analysis import KINDS
 from visbench.evaluation.result_tables import MEANINGS
 
@@ -296,3 +297,27 @@ def run_table(collection: Collection, links: Links) -> Table:
 
 def _number(value: float | None, href: str) -> Cell:
     return Cell("–" if value is None else f"{value:.1f}", value, href)
+
+
+def speed_table(collection: Collection) -> Table | None:
+    """Return the measurements of ``benchmark.py speed``; None without any."""
+    if not collection.speeds:
+        return None
+    return Table(
+        "Time per stage, frames per second and memory",
+        tuple(column.title for column in SPEED_COLUMNS),
+        tuple(
+            tuple(_leading_number(column.text(row)) for column in SPEED_COLUMNS)
+            for row in collection.speeds
+        ),
+        frozenset(index for index, column in enumerate(SPEED_COLUMNS) if not column.right),
+    )
+
+
+def _leading_number(text: str) -> Cell:
+    """Return a cell that is sorted by the number that its text begins with, else by its text."""
+    first = text.split(" ", 1)[0]
+    try:
+        return Cell(text, float(first))
+    except ValueError:
+        return Cell("–", None) if text == "-" else Cell(text, text)
