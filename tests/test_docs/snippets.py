@@ -44,11 +44,11 @@ _PLACEHOLDER = re.compile(r"[A-Z_]+(\.\w+)?|my_\w+(\.py)?|[a-z]\.py")
 # What a reader runs for minutes, the tests run for one step on one video.
 _ONE_STEP = (
     "train_cfg.max_iters=1",
-    "train_cfg.val_interval=2",
     "train_dataloader.batch_size=1",
     "train_dataloader.num_workers=0",
     "train_dataloader.persistent_workers=False",
     "train_dataloader.dataset.num_videos=1",
+    "val_dataloader.dataset.num_videos=1",
 )
 _SHORTER = {
     "train": ("--cfg-options", *_ONE_STEP),
