@@ -34,12 +34,15 @@ _FENCE = re.compile(
     r"(?P<text>.*?)^```\s*$",
     re.MULTILINE | re.DOTALL,
 )
-_INCLUDE = re.compile(r'^--8<-- "([^"]+)"$', re.MULTILINE)
+_INCLUDE = re.compile(r"^--8<--\n(.+)\n--8<--$", re.MULTILINE)
 _FILE = re.compile(r"# file: (\S+)\n")
 MODULE = "snippets_of_a_page"
 """Name of the module that the classes of a page belong to."""
 _PLACEHOLDER = re.compile(r"[A-Z_]+(\.\w+)?|my_\w+(\.py)?|[a-z]\.py")
 """Words of examples that stand for a file of the reader's."""
+
+_MEANT = {"CONFIG": "masktrack_rcnn_demo_movingshapes"}
+"""What placeholders stand for when a line is run; files of that name do not need it."""
 
 # What a reader runs for minutes, the tests run for one step on one video.
 _ONE_STEP = (
@@ -142,7 +145,7 @@ def run_tool(words: list[str]) -> None:
         AssertionError: If it is another command, or ends with another status than 0.
     """
     assert _is_tool(words), f"{shlex.join(words)}: only tools are run; mark it as not run"
-    path, arguments = ROOT / words[1], words[2:]
+    path, arguments = ROOT / words[1], [_MEANT.get(word, word) for word in words[2:]]
     option, *values = _SHORTER.get(path.stem, ("",))
     if option in arguments:
         arguments[arguments.index(option) + 1 :] += values

@@ -39,7 +39,6 @@ def make_workshop(folder: Path, own_data: Path) -> None:
     # Placeholders of short examples.
     for name in ("CHECKPOINT", "CHECKPOINT.pth"):
         (folder / name).symlink_to(CHECKPOINT)
-    (folder / "CONFIG").write_text(f"_base_ = 'visbench::baselines/{CONFIG}.py'\n")
 
 
 def write_results(folder: Path, truth: dict[str, Any]) -> None:
