@@ -10,7 +10,8 @@ from snippets import ROOT, Block, check, parametrize_pages, run_page
 
 
 @parametrize_pages()
-def test_snippets(page: Path, workshop: Path) -> None:
+@pytest.mark.usefixtures("workshop")
+def test_snippets(page: Path) -> None:
     run_page(page, slow=False)
 
 

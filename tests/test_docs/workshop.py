@@ -8,13 +8,16 @@ import json
 import os
 import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
-from snippets import ROOT, run_tool
+import pytest
+from snippets import MODULE, ROOT, run_tool
 
 from visbench.datasets.moving_shapes import ensure_split
+from visbench.registry import registries
 
 CONFIG = "masktrack_rcnn_demo_movingshapes"
 CHECKPOINT = f"work_dirs/{CONFIG}/iter_1800.pth"
@@ -92,3 +95,31 @@ def copy_workshop(source: Path, target: Path) -> None:
 
 def _link(source: str, target: str) -> None:
     os.link(source, target, follow_symlinks=False)
+
+
+@pytest.fixture(scope="session")
+def filled_workshop(tmp_path_factory: pytest.TempPathFactory, tiny_youtube_vis: Path) -> Path:
+    """A folder with everything that pages use; made once."""
+    folder = tmp_path_factory.mktemp("workshop")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        make_workshop(folder, tiny_youtube_vis)
+    return folder
+
+
+@pytest.fixture
+def workshop(
+    filled_workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """A copy of the prepared folder, as the working directory; what pages register goes again."""
+    folder = tmp_path / "workshop"
+    copy_workshop(filled_workshop, folder)
+    monkeypatch.chdir(folder)
+    # For processes that tools start.
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    yield folder
+    for registry in registries():
+        own = [key for key, value in registry.module_dict.items() if value.__module__ == MODULE]
+        for key in own:
+            del registry.module_dict[key]
