@@ -8,7 +8,7 @@ from typing import Any
 
 import griffe
 
-_ROLE = re.compile(r":(?:class|func|meth|mod|attr|data|exc|obj):`(~?)([\w.]+)`")
+_ROLE = re.compile(r":(?:class|func|meth|mod|attr|data|exc|obj):`(~?)([\w.]+)(?:\s+<([\w.]+)>)?`")
 _LITERAL = re.compile(r"::(?=\n\n[ ]{4})")
 
 
@@ -32,6 +32,6 @@ def to_markdown(text: str) -> str:
 
 
 def _link(role: re.Match[str]) -> str:
-    short, target = role.groups()
-    name = target.rpartition(".")[2] if short else target
-    return f'<autoref identifier="{target}" optional><code>{name}</code></autoref>'
+    short, name, target = role.groups()
+    shown = name.rpartition(".")[2] if short else name
+    return f'<autoref identifier="{target or name}" optional><code>{shown}</code></autoref>'

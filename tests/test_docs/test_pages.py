@@ -85,4 +85,6 @@ def test_roles_of_docstrings_become_links(roles: ModuleType) -> None:
     text = roles.to_markdown("See :class:`~a.b.C` and :func:`d`.")
     assert '<autoref identifier="a.b.C" optional><code>C</code></autoref>' in text
     assert '<autoref identifier="d" optional><code>d</code></autoref>' in text
+    named = roles.to_markdown("see :meth:`b.c\n    <a.b.c>`")
+    assert named == 'see <autoref identifier="a.b.c" optional><code>b.c</code></autoref>'
     assert roles.to_markdown("So::\n\n    x = 1") == "So:\n\n    x = 1"
