@@ -30,7 +30,7 @@ def make_workshop(folder: Path, own_data: Path) -> None:
         folder: An empty folder; it is the working directory.
         own_data: A data set in YouTube-VIS layout, for ``data/mine``.
     """
-    for name in ("configs", "examples", "tools"):
+    for name in ("configs", "examples", "tests", "tools"):
         (folder / name).symlink_to(ROOT / name)
     shutil.copytree(own_data, folder / "data" / "mine")
     paths = ensure_split("data/moving_shapes", "easy", "val", videos=2, workers=1)
