@@ -201,8 +201,10 @@ def _image_size(path: Path) -> tuple[int, int]:
     try:
         with PillowImage.open(path) as image:
             width, height = image.size
-            # Frames are turned upright when they are read.
-            lying = image.getexif().get(_ORIENTATION) in _LYING
+            # Frames are turned upright when they are read. Of a PNG without the mark in its header
+            # Pillow would decode all pixels to look for one behind them.
+            marked = image.format != "PNG" or "exif" in image.info
+            lying = marked and image.getexif().get(_ORIENTATION) in _LYING
             return (height, width) if lying else (width, height)
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise InputError(
