@@ -26,7 +26,7 @@ def test_help_teaches_by_examples() -> None:
     ("words", "message"),
     [
         ((), "error: nothing to compare; give --suite or config files\n"),
-        (("none.py",), "error: config none.py cannot be read"),
+        (("none.py",), "error: config none.py is neither a file nor the name"),
         (("--results", "a=a.json"), "error: --results needs --annotations FILE"),
         (("a.py", "--class-agnostic"), "error: --annotations and --class-agnostic go with"),
         (("--results", "a=a", "a=b", "--annotations", "c"), "error: --results: two results are"),

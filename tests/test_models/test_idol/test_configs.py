@@ -50,6 +50,8 @@ def reduced(config: Any) -> Any:
     model.transformer.update(
         num_queries=30, feedforward_channels=32, num_encoder_layers=1, num_decoder_layers=2
     )
+    if model.transformer.get("query_grid"):
+        model.transformer.query_grid = (5, 6)
     model.head.embed_channels = 32
     return model
 
