@@ -1,4 +1,4 @@
-# IDOL on MovingShapes from scratch: at most 4 minutes of training on two cores.
+# IDOL on MovingShapes from scratch: sized for 4 minutes of training on two cores.
 # Half-width ResNet-18 with GroupNorm, transformer of width 64 on strides 4, 8, 16, 96 queries on a grid.
 _base_ = [
     "../_base_/models/idol_r50.py",

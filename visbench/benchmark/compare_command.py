@@ -9,7 +9,7 @@ from typing import Any
 
 from visbench.benchmark.compare import compare
 from visbench.benchmark.foreign import ForeignResults
-from visbench.benchmark.suites import SUITES, suite_configs
+from visbench.benchmark.suites import add_config_arguments, chosen_configs
 from visbench.engine.errors import UserError
 
 _EXAMPLES = """examples:
@@ -62,13 +62,7 @@ def add_compare_command(commands: argparse._SubParsersAction[Any]) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument(
-        "configs",
-        nargs="*",
-        metavar="CONFIG",
-        help="config files to compare, or names of configs of visbench or a plugin",
-    )
-    command.add_argument("--suite", choices=sorted(SUITES), help="a list of configs by its name")
+    add_config_arguments(command)
     command.add_argument(
         "--work-dir", help="folder of runs and rows; work_dirs/<suite, or 'compare'> by default"
     )
@@ -125,7 +119,7 @@ def _add_foreign(command: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    configs = [*(suite_configs(args.suite) if args.suite else []), *args.configs]
+    configs = chosen_configs(args)
     if not configs and not args.results:
         raise UserError("nothing to compare; give --suite or config files")
     work_dir = args.work_dir or f"work_dirs/{args.suite or 'compare'}"

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from visbench.benchmark.suites import SUITES, suite_configs
+from visbench.benchmark.suites import add_config_arguments, chosen_configs
 from visbench.engine.errors import UserError
 
 _EXAMPLES = """examples:
@@ -55,13 +55,7 @@ def add_speed_command(commands: argparse._SubParsersAction[Any]) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument(
-        "configs",
-        nargs="*",
-        metavar="CONFIG",
-        help="config files, or names of configs of visbench or a plugin",
-    )
-    command.add_argument("--suite", choices=sorted(SUITES), help="a list of configs by its name")
+    add_config_arguments(command)
     command.add_argument(
         "--checkpoint",
         nargs="+",
@@ -146,7 +140,7 @@ def _checkpoints(words: list[str]) -> dict[str, str]:
 
 
 def _run(args: argparse.Namespace) -> int:
-    configs = [*(suite_configs(args.suite) if args.suite else []), *args.configs]
+    configs = chosen_configs(args)
     if not configs:
         raise UserError("nothing to measure; give --suite or config files")
     if args.video and args.size:

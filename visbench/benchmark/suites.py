@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from visbench.engine.config_files import config_folder
@@ -45,3 +46,23 @@ def suite_configs(name: str) -> list[Path]:
     if folder.parent == Path.cwd():
         folder = Path(folder.name)
     return [folder / relative for relative in SUITES[name]]
+
+
+def add_config_arguments(command: argparse.ArgumentParser) -> None:
+    """Add the arguments by which subcommands take configs; see :func:`chosen_configs`."""
+    command.add_argument(
+        "configs",
+        nargs="*",
+        metavar="CONFIG",
+        help="config files, or names of configs of visbench or a plugin",
+    )
+    command.add_argument("--suite", choices=sorted(SUITES), help="a list of configs by its name")
+
+
+def chosen_configs(args: argparse.Namespace) -> list[str | Path]:
+    """Return the configs of the suite, then those named one by one.
+
+    Args:
+        args: With what :func:`add_config_arguments` adds.
+    """
+    return [*(suite_configs(args.suite) if args.suite else []), *args.configs]
