@@ -273,7 +273,7 @@ def run_stages(annotations: str, results: str) -> dict[str, Any]:
     from visbench.evaluation.streams import iterate_records
 
     stages = Stages()
-    evaluator = VideoEvaluator(annotations)
+    evaluator = VideoEvaluator(annotations, workers=1)
     stages.done("annotations")
 
     def records() -> Iterator[Any]:

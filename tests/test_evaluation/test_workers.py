@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,18 @@ import numpy as np
 import pytest
 from random_problems import make_problem
 
-from visbench.evaluation import EvaluationResult, InputError, evaluate, workers
+from visbench.evaluation import (
+    EvaluationResult,
+    InputError,
+    evaluate,
+    large_files,
+    load_annotations,
+    workers,
+)
+from visbench.evaluation.large_files import SecondProcess
 from visbench.evaluation.streams import find_split, iterate_records
 
-pytestmark = pytest.mark.skipif(not workers._can_fork(), reason="needs safely forked processes")
+pytestmark = pytest.mark.skipif(not large_files.can_fork(), reason="needs safely forked processes")
 
 
 def run(
@@ -39,16 +48,16 @@ def assert_same(one: EvaluationResult, two: EvaluationResult) -> None:
 
 
 def used_two(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Record whether what the second process collected was used."""
+    """Record whether what a second process returned was used."""
     found: list[bool] = []
-    receive = workers._receive
+    result = SecondProcess.result
 
-    def spy(connection: Any) -> Any:
-        collected = receive(connection)
-        found.append(collected is not None)
-        return collected
+    def spy(self: SecondProcess[Any]) -> Any:
+        value = result(self)
+        found.append(value is not None)
+        return value
 
-    monkeypatch.setattr(workers, "_receive", spy)
+    monkeypatch.setattr(SecondProcess, "result", spy)
     return found
 
 
@@ -108,7 +117,7 @@ def test_second_process_that_dies_is_replaced(
     gt, results = make_problem(3)
     results = results * 3
     one = run(gt, results, tmp_path, 1)
-    monkeypatch.setattr(workers, "_work", lambda *args: None)
+    monkeypatch.setattr(large_files, "_work", lambda *args: None)
     assert_same(one, run(gt, results, tmp_path, 2))
 
 
@@ -131,6 +140,69 @@ def test_one_process_where_forking_is_not_safe(
 def test_number_of_processes_is_checked(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="workers must be 1, 2 or None, found 3"):
         run(*make_problem(0), tmp_path, 3)
+
+
+def ground_truth(folder: Path, change: Callable[[list[dict[str, Any]]], object]) -> Path:
+    """Write an annotation file after a change to its objects."""
+    gt, _ = make_problem(1)
+    copies = [{**track} for _ in range(4) for track in gt["annotations"]]
+    for number, track in enumerate(copies, 1):
+        track["id"] = number
+    change(copies)
+    path = folder / "gt.json"
+    path.write_text(json.dumps({**gt, "annotations": copies}))
+    return path
+
+
+def test_annotations_read_by_two_processes_equal_those_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ground_truth(tmp_path, lambda tracks: None)
+    used = used_two(monkeypatch)
+    one, two = (load_annotations(path, workers=number).tracks for number in (1, 2))
+    assert used == [True]
+    assert one is not None
+    assert two is not None
+    assert len(one) == len(two) >= 4
+    for first, second in zip(one, two, strict=True):
+        assert (first.id, first.area, first.is_crowd) == (second.id, second.area, second.is_crowd)
+        assert first.masks is not None
+        assert second.masks is not None
+        assert first.masks.rles == second.masks.rles
+        assert np.array_equal(first.masks.areas, second.masks.areas)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tracks: tracks[-1].update(id=1), "1 occurs twice"),
+        (lambda tracks: tracks[-1].update(category_id=99), "99 is not among the file's categories"),
+        (lambda tracks: tracks[0].update(category_id=99), "99 is not among the file's categories"),
+    ],
+)
+def test_defect_of_annotations_is_reported_as_by_one_process(
+    change: Callable[[list[dict[str, Any]]], object], message: str, tmp_path: Path
+) -> None:
+    path = ground_truth(tmp_path, change)
+    messages = []
+    for number in (1, 2):
+        with pytest.raises(InputError, match=message) as caught:
+            load_annotations(path, workers=number)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+    one, two = (load_annotations(path, workers=number, tolerant=True) for number in (1, 2))
+    assert one.notes.skipped == two.notes.skipped == messages[:1]
+    assert [track.id for track in one.tracks or []] == [track.id for track in two.tracks or []]
+
+
+def test_annotations_of_a_process_that_dies_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ground_truth(tmp_path, lambda tracks: None)
+    one = load_annotations(path, workers=1)
+    monkeypatch.setattr(large_files, "_work", lambda *args: None)
+    two = load_annotations(path, workers=2)
+    assert [track.id for track in one.tracks or []] == [track.id for track in two.tracks or []]
 
 
 @pytest.mark.parametrize("offset", range(0, 60, 7))

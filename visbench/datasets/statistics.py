@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from visbench.datasets.annotations import read_annotations
-from visbench.evaluation.annotations import Annotations, GroundTruthTrack, load_annotations
+from visbench.evaluation.annotation_files import load_annotations
+from visbench.evaluation.annotations import Annotations, GroundTruthTrack
 from visbench.evaluation.breakdown import make_splits, motion_iou
 
 Float64 = npt.NDArray[np.float64]

@@ -10,7 +10,8 @@ Works alone: numpy, scipy, pycocotools, orjson, Pillow and rich are all it needs
 """
 
 from visbench.evaluation.analysis import AnalysisOptions, Bootstrap
-from visbench.evaluation.annotations import Annotations, load_annotations
+from visbench.evaluation.annotation_files import load_annotations
+from visbench.evaluation.annotations import Annotations
 from visbench.evaluation.api import evaluate
 from visbench.evaluation.davis_files import evaluate_davis
 from visbench.evaluation.errors import InputError

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from visbench.evaluation.analysis import AnalysisOptions
-from visbench.evaluation.annotations import Annotations, load_annotations
+from visbench.evaluation.annotation_files import load_annotations
+from visbench.evaluation.annotations import Annotations
 from visbench.evaluation.davis_analysis import analyse_sequences
 from visbench.evaluation.davis_files import evaluate_davis
 from visbench.evaluation.errors import InputError
@@ -71,8 +72,8 @@ def evaluate(
         bootstrap: Number of resamples of the videos for confidence intervals; 0 for none.
         seed: Of the resampling.
         per_video: Also give the numbers of every video.
-        workers: 1 or 2 processes that read the results file. None takes two for large plain JSON
-            files, where the system allows it.
+        workers: 1 or 2 processes that read the files. None takes two for large plain JSON files,
+            where the system allows it.
 
     Returns:
         The numbers (fractions, -1 where undefined), arrays, warnings and skipped records.
@@ -98,6 +99,7 @@ def evaluate(
         tolerant=tolerant,
         source=source,
         analysis=analysis,
+        workers=workers,
     )
     if isinstance(results, (str, Path)):
         add_file(evaluator, Path(results), workers, progress)

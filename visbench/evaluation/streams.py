@@ -8,7 +8,8 @@ import json
 import re
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -21,13 +22,22 @@ from visbench.evaluation.errors import InputError
 from visbench.evaluation.mask_scan import MaskScan
 from visbench.evaluation.plain_masks import simplify
 
-__all__ = ["find_split", "iterate_records", "open_json", "parse", "read_json", "read_json_records"]
+__all__ = [
+    "JsonRecords",
+    "find_split",
+    "iterate_records",
+    "open_json",
+    "parse",
+    "read_json",
+    "read_json_records",
+]
 
 BLOCK_SIZE = 1 << 20
 MAX_RECORD = 1 << 28
 MAX_SCAN = 1 << 24
 _MAX_KEY = 64
 _SPLIT_WINDOW = 1 << 23
+_SCAN_BLOCK = 1 << 18
 _FIRST_KEY = re.compile(rb'\s*\[\s*\{\s*("[^"\\]{1,60}")\s*:')
 MAX_RATIO = 200
 MIN_SUSPICIOUS_SIZE = 1 << 28
@@ -121,7 +131,45 @@ def read_json(path: Path) -> Any:
     return parse(_read_text(path), str(path), "")
 
 
-def read_json_records(path: Path, field: str) -> tuple[Any, Iterator[Any] | None]:
+class JsonRecords(Sequence[Any]):
+    """The objects of a long list in a JSON file, each parsed when it is asked for.
+
+    Args:
+        text: The file.
+        spans: Where each object begins and ends.
+        source: File and name of the list, for messages.
+
+    Raises:
+        InputError: When an object that is asked for is no JSON.
+    """
+
+    def __init__(
+        self, text: bytes, spans: Sequence[tuple[int, int]], source: tuple[str, str]
+    ) -> None:
+        self._text = memoryview(text)
+        self._spans = spans
+        self._path, self._field = source
+
+    def __len__(self) -> int:
+        return len(self._spans)
+
+    def __getitem__(self, index: int) -> Any:  # type: ignore[override]
+        start, stop = self._spans[index]
+        return parse(self._text[start:stop], self._path, f"{self._field}[{index}]")
+
+    @property
+    def size(self) -> int:
+        """Length in bytes of the text of all."""
+        return self._spans[-1][1] - self._spans[0][0] if self._spans else 0
+
+    def middle(self) -> int:
+        """Return the first object that begins in the second half of the text of all."""
+        if not self._spans:
+            return 0
+        return bisect_left(self._spans, (self._spans[0][0] + self.size // 2, 0))
+
+
+def read_json_records(path: Path, field: str) -> tuple[Any, JsonRecords | None]:
     """Read a JSON file whose top level is an object with one long list of objects.
 
     Args:
@@ -140,11 +188,7 @@ def read_json_records(path: Path, field: str) -> tuple[Any, Iterator[Any] | None
     if cut is None:
         return parse(text, str(path), ""), None
     content, spans = cut
-    view = memoryview(text)
-    return content, (
-        parse(view[start:stop], str(path), f"{field}[{index}]")
-        for index, (start, stop) in enumerate(spans)
-    )
+    return content, JsonRecords(text, spans, (str(path), field))
 
 
 def _cut_list(text: bytes, field: bytes) -> tuple[dict[str, Any], list[tuple[int, int]]] | None:
@@ -403,7 +447,7 @@ class _RecordReader:
 def _object_spans(text: bytes) -> Iterator[tuple[int, int]]:
     """Yield start and end of each complete top-level object; braces in strings do not count."""
     codes = np.frombuffer(text, np.uint8)
-    braces = np.flatnonzero(codes > 122)
+    braces = _where(codes, lambda block: block > 122)
     braces = braces[(codes[braces] == 123) | (codes[braces] == 125)]
     quotes = _string_limits(text, codes)
     outside = np.searchsorted(quotes, braces) % 2 == 0
@@ -416,10 +460,24 @@ def _object_spans(text: bytes) -> Iterator[tuple[int, int]]:
         yield first, last + 1
 
 
+def _where(
+    codes: npt.NDArray[np.uint8],
+    condition: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.bool_]],
+) -> npt.NDArray[np.intp]:
+    """Return where a condition holds, looking at one block after the other."""
+    starts = range(0, len(codes), _SCAN_BLOCK)
+    found = [
+        start + np.flatnonzero(condition(codes[start : start + _SCAN_BLOCK])) for start in starts
+    ]
+    return np.concatenate([*found, np.zeros(0, np.intp)])
+
+
 def _string_limits(text: bytes, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
     """Return the positions of the quotes that open or close a string."""
-    quotes = np.flatnonzero(codes == 34)
-    doubtful = np.flatnonzero(codes[quotes - 1] == 92) if b'\\"' in text else ()
+    quotes = _where(codes, lambda block: block == 34)
+    # The single character is found, or not, ten times as fast.
+    escapes = b"\\" in text and b'\\"' in text
+    doubtful = np.flatnonzero(codes[quotes - 1] == 92) if escapes else ()
     escaped = [index for index in doubtful if _backslashes_before(text, int(quotes[index])) % 2]
     return np.delete(quotes, escaped) if escaped else quotes
 

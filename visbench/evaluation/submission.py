@@ -12,7 +12,8 @@ from typing import Any
 
 import orjson
 
-from visbench.evaluation.annotations import Annotations, load_annotations
+from visbench.evaluation.annotation_files import load_annotations
+from visbench.evaluation.annotations import Annotations
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.fields import Fields, shorten
 from visbench.evaluation.results import ResultReader, iterate_results

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from visbench.evaluation.analysis import AnalysisOptions, analyse
-from visbench.evaluation.annotations import Annotations, GroundTruthTrack, load_annotations
+from visbench.evaluation.annotation_files import load_annotations
+from visbench.evaluation.annotations import Annotations, GroundTruthTrack
 from visbench.evaluation.average_precision import CLASS_AGNOSTIC, LIMITS, Cell
 from visbench.evaluation.errors import InputError, Notes
 from visbench.evaluation.frame_overlaps import FrameOverlaps, Overlaps
@@ -85,6 +86,7 @@ class VideoEvaluator:
         tolerant: Leave out records with defects and list them in the result.
         source: Name of the results for messages.
         analysis: What to compute beyond the numbers of the metrics.
+        workers: Processes that read the annotation file, see :func:`load_annotations`.
 
     Raises:
         InputError: The annotation file has a defect, or no ground truth.
@@ -101,6 +103,7 @@ class VideoEvaluator:
         tolerant: bool = False,
         source: str = "results",
         analysis: AnalysisOptions | None = None,
+        workers: int | None = None,
     ) -> None:
         self.metrics = metric_names(metric)
         self.analysis = analysis or AnalysisOptions()
@@ -114,6 +117,7 @@ class VideoEvaluator:
             boxes="boxes" in self.kinds,
             official_bugs=official_bugs,
             tolerant=tolerant,
+            workers=workers,
         )
         self.annotations.require_tracks()
         self._check_kinds()

@@ -9,16 +9,16 @@ records and errors come in file order whatever the number of processes.
 
 from __future__ import annotations
 
-import gc
-import multiprocessing
-import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from visbench.evaluation.large_files import (
+    SecondProcess,
+    can_fork,
+    check_workers,
+    without_collector,
+)
 from visbench.evaluation.results import group_by_video
 from visbench.evaluation.streams import find_split, iterate_records
 from visbench.evaluation.video_evaluator import Collected, VideoEvaluator
@@ -54,28 +54,22 @@ def add_file(
         InputError: The file or a record has a defect.
         ValueError: ``workers`` is neither None nor 1 nor 2.
     """
-    if workers not in (None, 1, 2):
-        raise ValueError(f"workers must be 1, 2 or None, found {workers!r}")
+    check_workers(workers)
     if not evaluator.divisible or evaluator.reader.count:
         workers = 1
     split = _split(path, workers)
-    with _without_collector():
-        started = None if split is None else _start(evaluator, path, split)
-        if split is None or started is None:
+    with without_collector():
+        second = None if split is None else _start(evaluator, path, split)
+        if split is None or second is None:
             _add_part(evaluator, path, 0, None, progress)
             return
-        connection, process = started
-        try:
+        with second:
             if _add_part(evaluator, path, 0, split, progress):
-                collected = _receive(connection)
+                collected = second.result()
                 if collected is None:
                     _add_part(evaluator, path, split, None, progress)
                 else:
                     evaluator.absorb(collected)
-        finally:
-            connection.close()
-            process.terminate()
-            process.join()
     if progress is not None:
         progress(evaluator.reader.count)
 
@@ -85,27 +79,9 @@ def _split(path: Path, workers: int | None) -> int | None:
     if workers == 1 or not path.is_file():
         return None
     size = path.stat().st_size
-    if (workers is None and size < LARGE_FILE) or not _can_fork():
+    if (workers is None and size < LARGE_FILE) or not can_fork():
         return None
     return find_split(path, int(size * _FIRST_SHARE))
-
-
-def _can_fork() -> bool:
-    # Locks that other threads hold stay locked in a forked process, and daemons may not have any.
-    alone = threading.active_count() == 1 and not multiprocessing.current_process().daemon
-    return sys.platform == "linux" and alone
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Pause the collector of reference cycles: there are none here, but very many objects."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _add_part(
@@ -130,41 +106,12 @@ def _add_part(
     return reached
 
 
-def _start(
-    evaluator: VideoEvaluator, path: Path, start: int
-) -> tuple[Connection, multiprocessing.process.BaseProcess] | None:
-    """Start the other process; None if the system has no room for it."""
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(evaluator, path, start, theirs), daemon=True)
-    try:
-        process.start()
-    except OSError:
-        ours.close()
-        return None
-    finally:
-        theirs.close()
-    return ours, process
+def _start(evaluator: VideoEvaluator, path: Path, start: int) -> SecondProcess[Collected] | None:
+    """Start the process that reads the second part."""
 
-
-def _work(evaluator: VideoEvaluator, path: Path, start: int, connection: Connection) -> None:
-    """Read the second part in the other process; None is sent if it has to be read again."""
-    collected: Collected | None = None
-    skipped = len(evaluator.notes.skipped)
-    try:
+    def collect() -> Collected | None:
+        skipped = len(evaluator.notes.skipped)
         _add_part(evaluator, path, start, None, None)
-        if len(evaluator.notes.skipped) == skipped:
-            collected = evaluator.collected()
-    except Exception:
-        # The first process meets the same problem in file order and reports it.
-        collected = None
-    connection.send(collected)
-    connection.close()
+        return evaluator.collected() if len(evaluator.notes.skipped) == skipped else None
 
-
-def _receive(connection: Connection) -> Collected | None:
-    try:
-        collected = connection.recv()
-    except EOFError:
-        return None
-    return collected if isinstance(collected, Collected) else None
+    return SecondProcess.start(collect)
