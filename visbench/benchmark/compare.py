@@ -26,6 +26,7 @@ from visbench.benchmark.tables import (
 )
 from visbench.engine.config_files import find_config
 from visbench.engine.errors import UserError
+from visbench.files import write_file
 
 __all__ = ["WORKER", "Run", "check_device", "compare", "plan", "write_report"]
 
@@ -159,12 +160,8 @@ def write_report(rows: Sequence[Row], path: Path) -> None:
 
 def write_files(path: Path, texts: Mapping[str, str]) -> None:
     """Write ``<path><ending>`` for each ending; each appears only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     for ending, text in texts.items():
-        target = path.with_name(path.name + ending)
-        partial = target.with_name(f".{target.name}.partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(target)
+        write_file(path.with_name(path.name + ending), text)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import traceback
 from datetime import datetime, timezone
@@ -20,6 +19,7 @@ from visbench.benchmark.events import send
 from visbench.benchmark.rows import points
 from visbench.benchmark.scoring import intervals, score
 from visbench.benchmark.terms import read_terms
+from visbench.files import write_file
 
 CHECKPOINTS_PER_RUN = 10
 
@@ -275,9 +275,7 @@ def method_name(config: Any) -> str:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    os.replace(partial, path)
+    write_file(path, json.dumps(content, indent=2))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from visbench.engine.checkpoint import load_checkpoint_file
 from visbench.engine.commands import clear_errors
 from visbench.engine.errors import CheckpointError, ConfigError
+from visbench.files import replacing
 from visbench.models.conversion import (
     BATCH_COUNTER,
     ConversionError,
@@ -186,10 +187,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 def save_weights(conversion: Conversion, path: str | os.PathLike[str]) -> None:
     """Write a converted checkpoint; it appears under its name only when it is complete."""
-    path = Path(path)
     origins = [[given.source, Path(given.origin).name] for given in conversion.contributions]
     meta = {"visbench_version": __version__, "converted_from": origins}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    torch.save({"meta": meta, "state_dict": conversion.weights}, partial)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        torch.save({"meta": meta, "state_dict": conversion.weights}, partial)

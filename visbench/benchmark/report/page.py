@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -29,6 +28,7 @@ from visbench.benchmark.speed.tables import notes as speed_notes
 from visbench.benchmark.tables import INTERVAL_NOTE, NOTES, PUBLISHED_NOTE, SEEDS_NOTE
 from visbench.benchmark.terms import term_notes
 from visbench.engine.errors import UserError
+from visbench.files import write_file
 from visbench.version import __version__
 from visbench.visualization.palette import text_colour, track_colour
 
@@ -106,10 +106,7 @@ def write_html_report(
             "picture (most of it is Plotly); give a larger --max-mb"
         )
     shown, pictures, _ = fit_pictures(galleries, budget)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(template.render(page.context(shown, pictures)), encoding="utf-8")
-    os.replace(partial, target)
+    write_file(target, template.render(page.context(shown, pictures)))
     return target
 
 

@@ -21,6 +21,7 @@ from visbench.evaluation.run_lengths import (
     measure,
     rasterize_polygons,
 )
+from visbench.files import partial_path
 from visbench.structures import RLE, encode_masks, rle_area, rle_to_box
 
 Progress = Callable[[Iterable[Any], str], Iterable[Any]]
@@ -204,7 +205,7 @@ def write_annotation_file(
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_path(path)
     partial.write_bytes(orjson.dumps(content))
     defects = check_dataset(partial, images, progress)
     if defects:

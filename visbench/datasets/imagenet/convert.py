@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from visbench.datasets.imagenet.categories import CATEGORY_IDS, categories
 from visbench.datasets.imagenet.xml_files import XMLFrame, XMLObject, read_xml
 from visbench.datasets.layout import describe_folder
 from visbench.datasets.moving_shapes.locking import file_lock
+from visbench.files import write_json
 
 Progress = Callable[[list[Path], str], Iterable[Path]]
 Box = tuple[float, float, float, float]
@@ -76,10 +75,7 @@ def write_annotations(
     _require_writable(path)
     with file_lock(path.with_name(f".{path.name}.lock")):
         if not path.is_file():
-            content = read(Path(root), split, progress)
-            partial = path.with_name(f".{path.name}.partial")
-            partial.write_bytes(orjson.dumps(content))
-            os.replace(partial, path)
+            write_json(path, read(Path(root), split, progress))
     return path
 
 
