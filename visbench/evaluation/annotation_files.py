@@ -22,6 +22,7 @@ from visbench.evaluation.annotations import (
 )
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.fields import Fields, shorten
+from visbench.evaluation.json_lists import JsonRecords, read_json_records
 from visbench.evaluation.large_files import (
     SecondProcess,
     can_fork,
@@ -30,7 +31,6 @@ from visbench.evaluation.large_files import (
 )
 from visbench.evaluation.per_frame import is_per_frame, join_frames
 from visbench.evaluation.run_lengths import MAX_PIXELS
-from visbench.evaluation.streams import JsonRecords, read_json_records
 from visbench.evaluation.tracks import BoxTrack, MaskTrack, mean_area, read_boxes, read_masks
 
 __all__ = ["LARGE_ANNOTATIONS", "load_annotations"]

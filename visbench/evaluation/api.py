@@ -14,11 +14,11 @@ from visbench.evaluation.annotations import Annotations
 from visbench.evaluation.davis_analysis import analyse_sequences
 from visbench.evaluation.davis_files import evaluate_davis
 from visbench.evaluation.errors import InputError
+from visbench.evaluation.json_files import read_json
 from visbench.evaluation.metrics import METRICS
 from visbench.evaluation.per_frame import is_per_frame, join_frames
 from visbench.evaluation.result import EvaluationResult
 from visbench.evaluation.results import group_by_video, iterate_results
-from visbench.evaluation.streams import read_json
 from visbench.evaluation.video_evaluator import VideoEvaluator, metric_names
 from visbench.evaluation.workers import add_file
 
