@@ -89,21 +89,29 @@ def compare(
             foreign.score(comparison.store, console)
         if pending:
             comparison.make_data(pending)
-        rows: list[Row] = []
-        try:
-            for run in runs:
-                rows.append(comparison.row(run))
-                write_report(_unique(rows), report_path)
-        finally:
-            # Scored before the runs; an interruption loses none of it.
-            if foreign is not None:
-                foreign.keep(comparison.store, rows)
-        controls = comparison.controls(rows, runs)
-        others = foreign.rows(comparison.store, rows) if foreign is not None else []
-        rows = _unique([*rows, *others, *controls])
-        write_report(rows, report_path)
+        rows = _all_rows(comparison, runs, foreign, report_path)
     _show(rows, report_path, console)
     return 1 if any(row.status == FAILED for row in rows) else 0
+
+
+def _all_rows(
+    comparison: Comparison, runs: Sequence[Run], foreign: ForeignResults | None, report: Path
+) -> list[Row]:
+    """Return the rows of runs, foreign results and controls; the report grows with every run."""
+    rows: list[Row] = []
+    try:
+        for run in runs:
+            rows.append(comparison.row(run))
+            write_report(_unique(rows), report)
+    finally:
+        # Scored before the runs; an interruption loses none of it.
+        if foreign is not None:
+            foreign.keep(comparison.store, rows)
+    controls = comparison.controls(rows, runs)
+    others = foreign.rows(comparison.store, rows) if foreign is not None else []
+    rows = _unique([*rows, *others, *controls])
+    write_report(rows, report)
+    return rows
 
 
 def plan(
