@@ -13,8 +13,9 @@ import numpy as np
 
 from visbench.datasets.annotations import read_json, video_name
 from visbench.datasets.check_images import image_problem
+from visbench.evaluation.mask_measures import measure
 from visbench.evaluation.per_frame import is_per_frame, join_frames
-from visbench.evaluation.run_lengths import MaskError, compress_runs, measure, rasterize_polygons
+from visbench.evaluation.run_lengths import MaskError, compress_runs, rasterize_polygons
 
 _OCCLUSION = ("no_occlusion", "slight_occlusion", "severe_occlusion", None)
 _BOX_TOLERANCE = 0.5

@@ -11,7 +11,8 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from visbench.datasets.annotations import video_name
-from visbench.evaluation.run_lengths import MaskError, compress_runs, measure
+from visbench.evaluation.mask_measures import measure
+from visbench.evaluation.run_lengths import MaskError, compress_runs
 
 
 def video_records(

@@ -13,17 +13,11 @@ import numpy.typing as npt
 
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.fields import Fields, shorten
+from visbench.evaluation.mask_measures import Measured, measure_extents
 from visbench.evaluation.mask_texts import FrameStrings, MaskTexts
 from visbench.evaluation.plain_masks import PlainMasks, simplify
 from visbench.evaluation.plain_runs import measure_runs
-from visbench.evaluation.run_lengths import (
-    MAX_PIXELS,
-    MaskError,
-    Measured,
-    compress_runs,
-    measure_extents,
-    rasterize_polygons,
-)
+from visbench.evaluation.run_lengths import MAX_PIXELS, MaskError, compress_runs, rasterize_polygons
 
 __all__ = [
     "BoxTrack",

@@ -15,12 +15,8 @@ from pycocotools import mask as mask_utils
 
 from visbench.datasets.check import check_dataset
 from visbench.evaluation.errors import InputError
-from visbench.evaluation.run_lengths import (
-    MaskError,
-    compress_runs,
-    measure,
-    rasterize_polygons,
-)
+from visbench.evaluation.mask_measures import measure
+from visbench.evaluation.run_lengths import MaskError, compress_runs, rasterize_polygons
 from visbench.files import partial_path
 from visbench.structures import RLE, encode_masks, rle_area, rle_to_box
 
