@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from visbench.testing.goldens.inspro import GROUP, RUNS
+from visbench.testing.goldens.inspro import GROUP
+from visbench.testing.goldens.inspro.network import RUNS
 from visbench.testing.parity import GoldenCase, check, perturb
 
 ROOT = Path(__file__).parents[2]
