@@ -19,6 +19,7 @@ from visbench.evaluation.run_lengths import MaskError, compress_runs, rasterize_
 
 _OCCLUSION = ("no_occlusion", "slight_occlusion", "severe_occlusion", None)
 _BOX_TOLERANCE = 0.5
+_PER_FRAME = ("segmentations", "bboxes", "areas", "occlusion")
 
 
 class Defect(NamedTuple):
@@ -190,18 +191,10 @@ def _check_annotation(
         value = annotation.get(field)
         if value is not None and value != video.get(field):
             yield Defect(where, field, f"{value!r}, but its video has {video.get(field)!r}")
-    length = len(_list(video.get("file_names")))
-    columns = {}
-    for field in ("segmentations", "bboxes", "areas", "occlusion"):
-        values = annotation.get(field)
-        if values is None:
-            if field in required:
-                yield Defect(where, field, "the field is missing")
-        elif not isinstance(values, list) or len(values) != length:
-            count = len(values) if isinstance(values, list) else repr(values)
-            yield Defect(where, field, f"{count} entries for {length} frames")
-        if isinstance(values, list):
-            columns[field] = values
+    yield from _check_lengths(annotation, where, len(_list(video.get("file_names"))), required)
+    columns = {
+        field: annotation[field] for field in _PER_FRAME if isinstance(annotation.get(field), list)
+    }
     size = (video.get("height"), video.get("width"))
     for frame in range(max(map(len, columns.values()), default=0)):
         entries = {key: values[frame] for key, values in columns.items() if frame < len(values)}
@@ -209,6 +202,19 @@ def _check_annotation(
     masks, boxes = columns.get("segmentations", []), columns.get("bboxes", [])
     if not any(masks) and not any(boxes):
         yield Defect(where, required[0], "the object is absent in all frames")
+
+
+def _check_lengths(
+    annotation: Mapping[str, Any], where: str, length: int, required: tuple[str, ...]
+) -> Iterator[Defect]:
+    for field in _PER_FRAME:
+        values = annotation.get(field)
+        if values is None:
+            if field in required:
+                yield Defect(where, field, "the field is missing")
+        elif not isinstance(values, list) or len(values) != length:
+            count = len(values) if isinstance(values, list) else repr(values)
+            yield Defect(where, field, f"{count} entries for {length} frames")
 
 
 def _check_entries(

@@ -152,15 +152,8 @@ def _applicable(
         source, content = str(annotations), read_json(Path(annotations))
     if is_per_frame(content):
         content = join_frames(content, source=source)
-    truth = _field_names(content, "annotations")
     first = next(records, None)
-    found = set(first) if isinstance(first, Mapping) else truth
-    chosen = []
-    if "segmentations" in truth & found:
-        chosen = ["youtube_vis", "ovis"] if "occlusion" in truth else ["youtube_vis"]
-        chosen += ["hota", "errors"]
-    if "bboxes" in truth & found:
-        chosen.append("imagenet_vid")
+    chosen = _metrics_for(_field_names(content, "annotations"), first)
     kinds = {METRICS[name].tracks for name in chosen}
     loaded = load_annotations(
         content,
@@ -176,6 +169,18 @@ def _applicable(
             source, "", "", "annotations and results share neither 'segmentations' nor 'bboxes'"
         )
     return chosen, loaded, records if first is None else chain([first], records)
+
+
+def _metrics_for(truth: set[str], first: Any) -> list[str]:
+    """Return the metrics for the fields of the annotations and of the first result."""
+    common = truth & set(first) if isinstance(first, Mapping) else truth
+    chosen = []
+    if "segmentations" in common:
+        chosen = ["youtube_vis", "ovis"] if "occlusion" in truth else ["youtube_vis"]
+        chosen += ["hota", "errors"]
+    if "bboxes" in common:
+        chosen.append("imagenet_vid")
+    return chosen
 
 
 def _check_chosen(source: str, metrics: Sequence[str], analysis: AnalysisOptions) -> None:

@@ -98,16 +98,21 @@ def write_html_report(
         galleries = _galleries(collection, numbers, options, progress)
     page = _Page(collection, numbers, options, script)
     bare = template.render(page.context(galleries, {}))
-    budget = int(options.max_mb * 1e6) - len(bare.encode())
-    if budget < 0:
-        needed = len(bare.encode()) / 1e6
-        raise UserError(
-            f"--max-mb {options.max_mb:g} is too small: the page needs {needed:.1f} MB without any "
-            "picture (most of it is Plotly); give a larger --max-mb"
-        )
-    shown, pictures, _ = fit_pictures(galleries, budget)
+    shown, pictures, _ = fit_pictures(galleries, _bytes_left(bare, options.max_mb))
     write_file(target, template.render(page.context(shown, pictures)))
     return target
+
+
+def _bytes_left(bare: str, max_mb: float) -> int:
+    """Return the bytes that pictures may take beside a page without any."""
+    used = len(bare.encode())
+    left = int(max_mb * 1e6) - used
+    if left < 0:
+        raise UserError(
+            f"--max-mb {max_mb:g} is too small: the page needs {used / 1e6:.1f} MB without any "
+            "picture (most of it is Plotly); give a larger --max-mb"
+        )
+    return left
 
 
 def _check_names(options: ReportOptions, datasets: Sequence[str]) -> None:
