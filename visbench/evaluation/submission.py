@@ -15,8 +15,8 @@ from visbench.evaluation.annotation_files import load_annotations
 from visbench.evaluation.annotations import Annotations
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.fields import Fields, shorten
+from visbench.evaluation.mask_fields import read_masks
 from visbench.evaluation.results import ResultReader, iterate_results
-from visbench.evaluation.tracks import read_masks
 from visbench.files import replacing
 
 __all__ = ["CheckReport", "check_results", "write_submission"]
