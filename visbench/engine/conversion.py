@@ -135,9 +135,10 @@ def convert(
             raise CheckpointError(str(error)) from None
         new = {key: tensor for key, tensor in taken.items() if key not in weights}
         if not new:
+            earlier = " that earlier sources did not give" if weights else ""
             raise CheckpointError(
-                f"checkpoint {path}: {name} of this config takes nothing from a {source} checkpoint"
-                f"{' that earlier sources did not give' if weights else ''}; leave this source out"
+                f"checkpoint {path}: {name} of this config takes nothing from a {source} "
+                f"checkpoint{earlier}; leave this source out"
             )
         weights.update(new)
         contributions.append(Contribution(source, str(path), list(new), given.left))
