@@ -142,16 +142,7 @@ def _applicable(
     Raises:
         InputError: There are none.
     """
-    if isinstance(annotations, Annotations):
-        raise InputError(
-            annotations.source, "", "", "metric 'all' needs the file, not loaded annotations"
-        )
-    source: str = "annotations"
-    content: Any = annotations
-    if not isinstance(annotations, Mapping):
-        source, content = str(annotations), read_json(Path(annotations))
-    if is_per_frame(content):
-        content = join_frames(content, source=source)
+    source, content = _content(annotations)
     first = next(records, None)
     chosen = _metrics_for(_field_names(content, "annotations"), first)
     kinds = {METRICS[name].tracks for name in chosen}
@@ -169,6 +160,21 @@ def _applicable(
             source, "", "", "annotations and results share neither 'segmentations' nor 'bboxes'"
         )
     return chosen, loaded, records if first is None else chain([first], records)
+
+
+def _content(annotations: str | Path | Mapping[str, Any] | Annotations) -> tuple[str, Any]:
+    """Return the name and the content of an annotation file; frames are joined to tracks."""
+    if isinstance(annotations, Annotations):
+        raise InputError(
+            annotations.source, "", "", "metric 'all' needs the file, not loaded annotations"
+        )
+    source: str = "annotations"
+    content: Any = annotations
+    if not isinstance(annotations, Mapping):
+        source, content = str(annotations), read_json(Path(annotations))
+    if is_per_frame(content):
+        content = join_frames(content, source=source)
+    return source, content
 
 
 def _metrics_for(truth: set[str], first: Any) -> list[str]:
