@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visbench.evaluation import InputError, evaluate, streams
+from visbench.evaluation.mask_measures import measure_extents
 from visbench.evaluation.mask_scan import MaskScan
 from visbench.evaluation.mask_texts import FrameStrings, MaskTexts
 from visbench.evaluation.plain_masks import PlainMasks
-from visbench.evaluation.run_lengths import compress_runs, measure_extents
+from visbench.evaluation.run_lengths import compress_runs
 from visbench.evaluation.streams import iterate_records
 
 SIZES = ([9, 12], [90, 7])

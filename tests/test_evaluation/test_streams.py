@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visbench.evaluation import InputError, streams
-from visbench.evaluation.streams import iterate_records, read_json, read_json_records
+from visbench.evaluation.json_files import read_json
+from visbench.evaluation.streams import iterate_records
 
 RECORDS: list[dict[str, Any]] = [
     {"a": 'brace } and quote " and backslash \\', "b": [{"c": "}{"}, {"d": {}}]},
@@ -145,15 +146,6 @@ def test_record_that_never_ends_is_refused(tmp_path: Path, monkeypatch: pytest.M
         list(iterate_records(path))
 
 
-def test_annotation_file_that_unpacks_to_far_more_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(streams, "MIN_SUSPICIOUS_SIZE", 1000)
-    path = write(tmp_path / "gt.json.gz", b" " * 10**6 + b"{}")
-    with pytest.raises(InputError, match="unpacks to more than"):
-        read_json(path)
-
-
 @pytest.mark.parametrize("text", [b'{"score": NaN}', b'{"score": Infinity}'])
 def test_numbers_that_only_python_writes_are_read(text: bytes, tmp_path: Path) -> None:
     (record,) = iterate_records(write(tmp_path / "r.json", b"[" + text + b"]"))
@@ -164,42 +156,3 @@ def test_nesting_without_end_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path / "r.json", b'[{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}]")
     with pytest.raises(InputError, match="record 0: malformed JSON"):
         list(iterate_records(path))
-
-
-@pytest.mark.parametrize("indent", [None, 2])
-@pytest.mark.parametrize("where", [0, 1, 2])
-def test_long_list_is_read_object_by_object(indent: int | None, where: int, tmp_path: Path) -> None:
-    items: list[tuple[str, Any]] = [("videos", [{"id": 1}]), ("info", {"a": "x } ] {"})]
-    items.insert(where, ("annotations", RECORDS))
-    path = write(tmp_path / "gt.json", json.dumps(dict(items), indent=indent).encode())
-    content, records = read_json_records(path, "annotations")
-    assert records is not None
-    assert {**content, "annotations": list(records)} == dict(items)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"videos": []},
-        {"annotations": None},
-        {"annotations": [1, {"a": 2}]},
-        {"annotations": [{"a": 2}, None]},
-        {"other": {"annotations": [{"a": 2}]}},
-        {"annotations": [{"annotations": [{"a": 1}]}]},
-        {"note": '"annotations": [{"a": 1}]', "annotations": [{"a": 2}]},
-        [{"annotations": [{"a": 2}]}],
-    ],
-)
-def test_other_content_is_read_whole(content: Any, tmp_path: Path) -> None:
-    path = write(tmp_path / "gt.json", json.dumps(content).encode())
-    found, records = read_json_records(path, "annotations")
-    if records is not None:
-        found = {**found, "annotations": list(records)}
-    assert found == content
-
-
-def test_broken_object_of_a_long_list_is_an_error(tmp_path: Path) -> None:
-    path = write(tmp_path / "gt.json", b'{"videos": [], "annotations": [{"a": 1}, {"a" 2}]}')
-    with pytest.raises(InputError, match="malformed JSON"):
-        _, records = read_json_records(path, "annotations")
-        list(records or ())

@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from changed_case import check_changed
 
 from visbench.testing.goldens.iai import GROUP, detector
 from visbench.testing.goldens.iai.detector import WRONG_PIXELS
@@ -54,31 +54,22 @@ def test_large_case() -> None:
 @pytest.mark.parametrize(("case", "name"), OUTPUTS)
 @pytest.mark.usefixtures("once")
 def test_output_that_is_off_fails(case: str, name: str, tmp_path: Path) -> None:
-    folder = tmp_path / "iai"
-    folder.mkdir()
-    with np.load(GOLDENS / f"{case}.npz") as stored:
-        arrays = dict(stored)
-    array = arrays[name]
+    stored = GOLDENS / f"{case}.npz"
+    array = GoldenCase.load(stored)[name]
     if name in MASKS:
-        array = array.copy()
-        array.reshape(-1)[: WRONG_PIXELS + 1] ^= True
-        arrays[name] = array
+        wrong = array.copy()
+        wrong.reshape(-1)[: WRONG_PIXELS + 1] ^= True
     else:
-        arrays[name] = perturb(array, GROUP.tolerance(case, name))
-    np.savez(folder / f"{case}.npz", **arrays)
-    (result,) = check(folder)
+        wrong = perturb(array, GROUP.tolerance(case, name))
+    result = check_changed(stored, {name: wrong}, tmp_path)
     assert not result.passed
     assert result.note.startswith(f"{name}: ")
 
 
 @pytest.mark.usefixtures("once")
 def test_two_wrong_pixels_are_forgiven(tmp_path: Path) -> None:
-    folder = tmp_path / "iai"
-    folder.mkdir()
-    with np.load(GOLDENS / "dynamic_mask.npz") as stored:
-        arrays = dict(stored)
-    arrays["mask_ori"] = arrays["mask_ori"].copy()
-    arrays["mask_ori"][:, 0, :WRONG_PIXELS] ^= True
-    np.savez(folder / "dynamic_mask.npz", **arrays)
-    (result,) = check(folder)
+    stored = GOLDENS / "dynamic_mask.npz"
+    masks = GoldenCase.load(stored)["mask_ori"].copy()
+    masks[:, 0, :WRONG_PIXELS] ^= True
+    result = check_changed(stored, {"mask_ori": masks}, tmp_path)
     assert result.passed, result.note

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from visbench.testing.goldens.idol import GROUP, network
+from visbench.testing.goldens.idol import GROUP
+from visbench.testing.goldens.idol.model import build
 from visbench.testing.parity import Comparison, GoldenCase, GoldenError, check, perturb
 
 ROOT = Path(__file__).parents[2]
@@ -51,4 +52,4 @@ def test_unknown_backbone_is_named() -> None:
         Path("x.npz"), "forward_r50", {}, {"config": "ytvis19_vit", "num_classes": 3}
     )
     with pytest.raises(GoldenError, match=r"ytvis19_vit.*r50"):
-        network.build(golden)
+        build(golden)

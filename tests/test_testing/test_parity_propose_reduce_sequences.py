@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from changed_case import check_changed
 
 from visbench.testing.goldens.propose_reduce import GROUP
 from visbench.testing.goldens.propose_reduce.sequences import PART
-from visbench.testing.parity import check, perturb
+from visbench.testing.parity import GoldenCase, check, perturb
 
 ROOT = Path(__file__).parents[2]
 GOLDENS = ROOT / "tests" / "data" / "goldens" / "propose_reduce"
@@ -24,15 +25,12 @@ def test_case(case: str) -> None:
 
 @pytest.mark.parametrize(("case", "name"), OUTPUTS)
 def test_output_that_is_off_by_ten_tolerances_fails(case: str, name: str, tmp_path: Path) -> None:
-    with np.load(GOLDENS / f"{case}.npz") as stored:
-        arrays = dict(stored)
-    if arrays[name].dtype.kind == "U":
-        arrays[name] = np.char.add(arrays[name], "0")
+    stored = GOLDENS / f"{case}.npz"
+    array = GoldenCase.load(stored)[name]
+    if array.dtype.kind == "U":
+        wrong = np.char.add(array, "0")
     else:
-        arrays[name] = perturb(arrays[name], GROUP.tolerance(case, name), 10)
-    folder = tmp_path / "propose_reduce"
-    folder.mkdir()
-    np.savez(folder / f"{case}.npz", **arrays)
-    (result,) = check(folder)
+        wrong = perturb(array, GROUP.tolerance(case, name), 10)
+    result = check_changed(stored, {name: wrong}, tmp_path)
     assert not result.passed
     assert result.note.startswith(f"{name}: 1 values")

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from visbench.apis.sources import InputError
+from visbench.files import partial_path, write_json
 from visbench.structures import VideoTracks
 
 
@@ -53,17 +52,13 @@ def prepare_results(path: str | os.PathLike[str]) -> None:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"results_out: {path} is a folder; give a file, {path / 'results.json'}")
-    partial = _partial(path)
+    partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.touch()
         partial.unlink()
     except OSError as error:
         raise _cannot_write(path, error) from error
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
 
 
 def _cannot_write(path: Path, error: OSError) -> InputError:
@@ -82,11 +77,7 @@ def write_results(path: str | os.PathLike[str], records: Sequence[dict[str, Any]
         >>> open("results.json").read()
         '[]'
     """
-    path = Path(path)
-    partial = _partial(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(orjson.dumps(list(records)))
-        partial.replace(path)
+        write_json(path, list(records))
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise _cannot_write(Path(path), error) from error

@@ -26,6 +26,7 @@ from visbench.benchmark.tables import (
 )
 from visbench.engine.config_files import find_config
 from visbench.engine.errors import UserError
+from visbench.files import write_file
 
 __all__ = ["WORKER", "Run", "check_device", "compare", "plan", "write_report"]
 
@@ -88,21 +89,29 @@ def compare(
             foreign.score(comparison.store, console)
         if pending:
             comparison.make_data(pending)
-        rows: list[Row] = []
-        try:
-            for run in runs:
-                rows.append(comparison.row(run))
-                write_report(_unique(rows), report_path)
-        finally:
-            # Scored before the runs; an interruption loses none of it.
-            if foreign is not None:
-                foreign.keep(comparison.store, rows)
-        controls = comparison.controls(rows, runs)
-        others = foreign.rows(comparison.store, rows) if foreign is not None else []
-        rows = _unique([*rows, *others, *controls])
-        write_report(rows, report_path)
+        rows = _all_rows(comparison, runs, foreign, report_path)
     _show(rows, report_path, console)
     return 1 if any(row.status == FAILED for row in rows) else 0
+
+
+def _all_rows(
+    comparison: Comparison, runs: Sequence[Run], foreign: ForeignResults | None, report: Path
+) -> list[Row]:
+    """Return the rows of runs, foreign results and controls; the report grows with every run."""
+    rows: list[Row] = []
+    try:
+        for run in runs:
+            rows.append(comparison.row(run))
+            write_report(_unique(rows), report)
+    finally:
+        # Scored before the runs; an interruption loses none of it.
+        if foreign is not None:
+            foreign.keep(comparison.store, rows)
+    controls = comparison.controls(rows, runs)
+    others = foreign.rows(comparison.store, rows) if foreign is not None else []
+    rows = _unique([*rows, *others, *controls])
+    write_report(rows, report)
+    return rows
 
 
 def plan(
@@ -159,12 +168,8 @@ def write_report(rows: Sequence[Row], path: Path) -> None:
 
 def write_files(path: Path, texts: Mapping[str, str]) -> None:
     """Write ``<path><ending>`` for each ending; each appears only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     for ending, text in texts.items():
-        target = path.with_name(path.name + ending)
-        partial = target.with_name(f".{target.name}.partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(target)
+        write_file(path.with_name(path.name + ending), text)
 
 
 @contextmanager

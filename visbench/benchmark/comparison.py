@@ -22,6 +22,7 @@ from visbench.benchmark.processes import Outcome, run_worker
 from visbench.benchmark.rows import FAILED, Row, RowStore, file_slug
 from visbench.benchmark.tables import failures
 from visbench.engine.errors import UserError
+from visbench.files import write_json
 
 
 @dataclass(frozen=True)
@@ -122,11 +123,7 @@ class Comparison:
         run_worker(["data", *words], self.work_dir / "data.log", on_event, self.worker, True)
 
     def _learn(self, run: Run, names: Mapping[str, str]) -> None:
-        path = self._datasets(run)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(json.dumps({**self._names(run), **names}, indent=2), encoding="utf-8")
-        partial.replace(path)
+        write_json(self._datasets(run), {**self._names(run), **names}, indent=True)
 
     def row(self, run: Run) -> Row:
         """Return the row of a run: taken over, or trained and tested now."""

@@ -216,17 +216,7 @@ def plot_curves(
     figure = Figure(figsize=(5 * columns, 3.4 * rows), layout="constrained")
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for name, panel in zip(names, panels, strict=False):
-        is_metric = "/" in name
-        for color, log in enumerate(logs):
-            curve = log.curves.get(name)
-            if curve:
-                shown = curve if is_metric else smooth(curve, width)
-                style = {"marker": "o", "markersize": 3} if is_metric or len(shown) < 3 else {}
-                line = {"color": f"C{color}", "label": log.name, **style}
-                panel.plot(list(shown), list(shown.values()), **line)
-        panel.set(title=name, xlabel="iteration")
-        panel.grid(alpha=0.3)
-        panel.legend(fontsize="small")
+        _draw_panel(panel, name, logs, width)
     for panel in panels[len(names) :]:
         panel.set_visible(False)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -234,3 +224,17 @@ def plot_curves(
         figure.savefig(str(path), dpi=120)
     except ValueError as error:
         raise UserError(f"{path}: {error}; use a .png name") from error
+
+
+def _draw_panel(panel: Any, name: str, logs: Sequence[TrainingLog], width: int) -> None:
+    is_metric = "/" in name
+    for colour, log in enumerate(logs):
+        curve = log.curves.get(name)
+        if curve:
+            shown = curve if is_metric else smooth(curve, width)
+            style = {"marker": "o", "markersize": 3} if is_metric or len(shown) < 3 else {}
+            line = {"color": f"C{colour}", "label": log.name, **style}
+            panel.plot(list(shown), list(shown.values()), **line)
+    panel.set(title=name, xlabel="iteration")
+    panel.grid(alpha=0.3)
+    panel.legend(fontsize="small")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import traceback
 from datetime import datetime, timezone
@@ -20,6 +19,7 @@ from visbench.benchmark.events import send
 from visbench.benchmark.rows import points
 from visbench.benchmark.scoring import intervals, score
 from visbench.benchmark.terms import read_terms
+from visbench.files import write_file
 
 CHECKPOINTS_PER_RUN = 10
 
@@ -140,11 +140,7 @@ def _train(args: argparse.Namespace) -> None:
     newest = latest_checkpoint(args.run_dir)
     if newest is not None:
         config.resume, config.load_from = True, newest
-    iterations = config.train_cfg.get("max_iters")
-    if iterations:
-        # Validation is the test's part; as configured it would be paid for twice.
-        config.train_cfg.val_begin = iterations + 1
-        _more_checkpoints(config, max(1, iterations // CHECKPOINTS_PER_RUN))
+    _train_only(config)
     remove_partial_files(config.work_dir)
     runner = build_runner(config)
     timer = TrainingTimeHook()
@@ -160,7 +156,14 @@ def _train(args: argparse.Namespace) -> None:
         _write(args.run_dir / "train.json", facts)
 
 
-def _more_checkpoints(config: Any, interval: int) -> None:
+def _train_only(config: Any) -> None:
+    """Leave out validation and write checkpoints often enough to go on from."""
+    iterations = config.train_cfg.get("max_iters")
+    if not iterations:
+        return
+    # Validation is the test's part; as configured it would be paid for twice.
+    config.train_cfg.val_begin = iterations + 1
+    interval = max(1, iterations // CHECKPOINTS_PER_RUN)
     hook = config.get("default_hooks", {}).get("checkpoint")
     if hook is not None and not hook.get("by_epoch", True):
         hook.interval = min(int(hook.get("interval", interval)), interval)
@@ -169,7 +172,6 @@ def _more_checkpoints(config: Any, interval: int) -> None:
 def _test(args: argparse.Namespace) -> None:
     """Test on the validation data and measure."""
     from visbench.benchmark.hooks import InferenceTimeHook, OneOverlayHook, ProgressHook
-    from visbench.engine import build_runner
 
     facts = json.loads((args.run_dir / "train.json").read_text(encoding="utf-8"))
     folder = args.run_dir / args.test
@@ -178,10 +180,7 @@ def _test(args: argparse.Namespace) -> None:
     send(dataset=name, method=method_name(config))
     # Before the weights of the training take the place of those that it began with.
     terms = read_terms(config)
-    config.test_dataloader, config.test_evaluator = config.val_dataloader, config.val_evaluator
-    config.setdefault("test_cfg", {"type": "VideoTestLoop"})
-    config.load_from, config.resume = facts["checkpoint"], False
-    runner = build_runner(config)
+    runner = _test_runner(config, facts["checkpoint"])
     timer = InferenceTimeHook(folder / "inference_time.jsonl")
     overlay = OneOverlayHook(args.run_dir / f"{args.test.replace('test', 'overlay', 1)}.mp4")
     for hook in (ProgressHook(), timer, overlay):
@@ -200,6 +199,16 @@ def _test(args: argparse.Namespace) -> None:
         details={"metrics": metrics, **_analyse(config, folder, annotations)},
     )
     _write(args.run_dir / f"{args.test}.json", facts)
+
+
+def _test_runner(config: Any, checkpoint: str) -> Any:
+    """Return a runner whose test is on the validation data."""
+    from visbench.engine import build_runner
+
+    config.test_dataloader, config.test_evaluator = config.val_dataloader, config.val_evaluator
+    config.setdefault("test_cfg", {"type": "VideoTestLoop"})
+    config.load_from, config.resume = checkpoint, False
+    return build_runner(config)
 
 
 def _analyse(config: Any, folder: Path, annotations: str) -> dict[str, Any]:
@@ -275,9 +284,7 @@ def method_name(config: Any) -> str:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2), encoding="utf-8")
-    os.replace(partial, path)
+    write_file(path, json.dumps(content, indent=2))
 
 
 if __name__ == "__main__":

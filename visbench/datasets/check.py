@@ -3,21 +3,18 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from visbench.datasets.annotations import read_json, video_name
 from visbench.datasets.check_images import image_problem
+from visbench.datasets.check_shapes import box_problem, is_integer, is_number, mask_problem
 from visbench.evaluation.per_frame import is_per_frame, join_frames
-from visbench.evaluation.run_lengths import MaskError, compress_runs, measure, rasterize_polygons
 
 _OCCLUSION = ("no_occlusion", "slight_occlusion", "severe_occlusion", None)
-_BOX_TOLERANCE = 0.5
+_PER_FRAME = ("segmentations", "bboxes", "areas", "occlusion")
 
 
 class Defect(NamedTuple):
@@ -108,7 +105,7 @@ def _check_ids(data: Mapping[str, Any]) -> Iterator[Defect]:
         entries = data.get(key) or []
         for position, entry in enumerate(entries):
             identity = entry.get("id")
-            if not _is_integer(identity):
+            if not is_integer(identity):
                 yield Defect(f"{key}[{position}]", "id", f"{identity!r} is not an integer")
             elif identity < 1:
                 yield Defect(f"{name} {identity}", "id", f"{identity} is below 1")
@@ -153,7 +150,7 @@ def _check_video(video: Mapping[str, Any]) -> Iterator[Defect]:
         if not isinstance(name, str) or not name:
             yield Defect(where, "file_names", f"entry {position} is not a file name: {name!r}")
     for field in ("height", "width"):
-        if not _is_integer(video.get(field)) or video[field] < 1:
+        if not is_integer(video.get(field)) or video[field] < 1:
             yield Defect(where, field, f"{video.get(field)!r} is not a positive integer")
     length = video.get("length")
     if length is not None and length != len(_list(names)):
@@ -189,18 +186,10 @@ def _check_annotation(
         value = annotation.get(field)
         if value is not None and value != video.get(field):
             yield Defect(where, field, f"{value!r}, but its video has {video.get(field)!r}")
-    length = len(_list(video.get("file_names")))
-    columns = {}
-    for field in ("segmentations", "bboxes", "areas", "occlusion"):
-        values = annotation.get(field)
-        if values is None:
-            if field in required:
-                yield Defect(where, field, "the field is missing")
-        elif not isinstance(values, list) or len(values) != length:
-            count = len(values) if isinstance(values, list) else repr(values)
-            yield Defect(where, field, f"{count} entries for {length} frames")
-        if isinstance(values, list):
-            columns[field] = values
+    yield from _check_lengths(annotation, where, len(_list(video.get("file_names"))), required)
+    columns = {
+        field: annotation[field] for field in _PER_FRAME if isinstance(annotation.get(field), list)
+    }
     size = (video.get("height"), video.get("width"))
     for frame in range(max(map(len, columns.values()), default=0)):
         entries = {key: values[frame] for key, values in columns.items() if frame < len(values)}
@@ -208,6 +197,19 @@ def _check_annotation(
     masks, boxes = columns.get("segmentations", []), columns.get("bboxes", [])
     if not any(masks) and not any(boxes):
         yield Defect(where, required[0], "the object is absent in all frames")
+
+
+def _check_lengths(
+    annotation: Mapping[str, Any], where: str, length: int, required: tuple[str, ...]
+) -> Iterator[Defect]:
+    for field in _PER_FRAME:
+        values = annotation.get(field)
+        if values is None:
+            if field in required:
+                yield Defect(where, field, "the field is missing")
+        elif not isinstance(values, list) or len(values) != length:
+            count = len(values) if isinstance(values, list) else repr(values)
+            yield Defect(where, field, f"{count} entries for {length} frames")
 
 
 def _check_entries(
@@ -228,7 +230,7 @@ def _check_entries(
         if problem is not None:
             yield Defect(where, "bboxes", problem)
     area = entries.get("areas")
-    if area is not None and not (_is_number(area) and area >= 0):
+    if area is not None and not (is_number(area) and area >= 0):
         yield Defect(where, "areas", f"{area!r} is not a number of pixels")
     elif "areas" in entries and area is None and mask:
         yield Defect(where, "areas", "null, but there is a mask")
@@ -238,64 +240,5 @@ def _check_entries(
         yield Defect(where, "occlusion", f"{entries['occlusion']!r} is not one of {_OCCLUSION}")
 
 
-def mask_problem(mask: Any, size: tuple[Any, Any]) -> str | None:
-    """Return what is wrong with a mask, or None.
-
-    Args:
-        mask: RLE (``counts`` a string or a list) or polygons.
-        size: ``(height, width)`` of the video.
-    """
-    if not all(_is_integer(side) and side > 0 for side in size):
-        return None  # The size of the video is a defect of its own.
-    try:
-        if isinstance(mask, list):
-            string = rasterize_polygons(mask, *size)
-        else:
-            stated = mask.get("size") if isinstance(mask, dict) else None
-            if not isinstance(stated, list) or list(stated) != list(size):
-                return f"the mask has the size {stated}, the video {list(size)} (height, width)"
-            counts = mask.get("counts")
-            if isinstance(counts, list):
-                string = compress_runs(counts, *size)
-            elif isinstance(counts, str):
-                string = counts
-            else:
-                return f"'counts' is {type(counts).__name__}, neither string nor list"
-        areas, _ = measure([string], np.array([size[0] * size[1]]))
-    except MaskError as error:
-        return error.problem
-    return "the mask has no pixel; write null where the object is absent" if not areas[0] else None
-
-
-def box_problem(box: Any, size: tuple[Any, Any]) -> str | None:
-    """Return what is wrong with a box, or None.
-
-    Args:
-        box: Should be ``[x, y, width, height]`` in pixels.
-        size: ``(height, width)`` of the video; boxes may exceed it by half a pixel.
-    """
-    if not isinstance(box, list) or len(box) != 4:
-        return f"{box!r} is not [x, y, width, height]"
-    if not all(_is_number(value) for value in box):
-        return f"{box} has entries that are not finite numbers"
-    x, y, w, h = box
-    if w <= 0 or h <= 0:
-        return f"{box} has no width or no height"
-    if not all(_is_integer(side) for side in size):
-        return None
-    outside = max(-x, -y, x + w - size[1], y + h - size[0])
-    if outside > _BOX_TOLERANCE:
-        return f"{box} exceeds the frame of {size[0]}x{size[1]} by {outside:g} pixels"
-    return None
-
-
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

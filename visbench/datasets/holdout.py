@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from visbench.datasets.annotations import read_annotations, read_json, video_name
 from visbench.evaluation.per_frame import is_per_frame
+from visbench.files import write_json
 
 HOLDOUT_VERSION = "v1"
 """Version of the rule; another rule gets another version and another list."""
@@ -141,13 +140,12 @@ def write_holdout(
         raise ValueError(f"{path}: field 'annotations' is empty; hold out from a training file")
     names = holdout_names(annotations, fraction)
     folder = Path(folder) if folder is not None else path.parent
-    folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{path.stem}_holdout-{part}.json" for part in (*_PARTS, HOLDOUT_VERSION)]
     raw = read_json(path)
     for part, file, chosen in zip(_PARTS, files, names, strict=False):
-        _write_json(file, _select(raw, annotations, set(chosen), part))
+        write_json(file, _select(raw, annotations, set(chosen), part))
     listing = {"version": HOLDOUT_VERSION, "source": path.name, "fraction": fraction}
-    _write_json(files[2], {**listing, **dict(zip(_PARTS, names, strict=True))}, indent=True)
+    write_json(files[2], {**listing, **dict(zip(_PARTS, names, strict=True))}, indent=True)
     return HoldoutFiles(*files)
 
 
@@ -164,13 +162,6 @@ def _select(
     if is_per_frame(raw):
         selected["images"] = [image for image in raw["images"] if image["video_id"] in ids]
     return selected
-
-
-def _write_json(path: Path, content: Any, indent: bool = False) -> None:
-    """Write a file as a whole: a reader never sees half of it."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2 if indent else None))
-    os.replace(partial, path)
 
 
 def shared_videos(train: Any, val: Any) -> list[str]:

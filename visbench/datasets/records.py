@@ -11,7 +11,8 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from visbench.datasets.annotations import video_name
-from visbench.evaluation.run_lengths import MaskError, compress_runs, measure
+from visbench.evaluation.mask_measures import measure
+from visbench.evaluation.run_lengths import MaskError, compress_runs
 
 
 def video_records(
@@ -183,7 +184,6 @@ def frame_records(video: Mapping[str, Any], image_folder: str) -> list[dict[str,
         One dictionary per frame with ``img_id``, ``img_path``, ``frame_id``, ``height``,
         ``width``, ``video_id``, ``video_name`` and ``instances``.
     """
-    size = [video["height"], video["width"]]
     frames = [
         {
             "img_id": video["video_id"] * 100_000 + int(frame_id),
@@ -199,15 +199,20 @@ def frame_records(video: Mapping[str, Any], image_folder: str) -> list[dict[str,
     ]
     for track in video["tracks"]:
         for row, index in enumerate(track["frames"].tolist()):
-            instance = {
-                "bbox": track["boxes"][row].tolist(),
-                "bbox_label": track["label"],
-                "ignore_flag": track["ignore"],
-                "instance_id": track["id"],
-            }
-            if track["masks"] is not None:
-                mask = track["masks"][row]
-                rle = {"size": size, "counts": mask}
-                instance["mask"] = rle if isinstance(mask, str) else mask
+            instance = _instance(track, row, [video["height"], video["width"]])
             frames[index]["instances"].append(instance)
     return frames
+
+
+def _instance(track: Mapping[str, Any], row: int, size: list[int]) -> dict[str, Any]:
+    """Return an object in one of its frames as MMDetection's ``instances`` hold it."""
+    instance = {
+        "bbox": track["boxes"][row].tolist(),
+        "bbox_label": track["label"],
+        "ignore_flag": track["ignore"],
+        "instance_id": track["id"],
+    }
+    if track["masks"] is not None:
+        mask = track["masks"][row]
+        instance["mask"] = {"size": size, "counts": mask} if isinstance(mask, str) else mask
+    return instance

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from visbench.engine.checkpoint import load_checkpoint_file
 from visbench.engine.commands import clear_errors
 from visbench.engine.errors import CheckpointError, ConfigError
+from visbench.files import replacing
 from visbench.models.conversion import (
     BATCH_COUNTER,
     ConversionError,
@@ -134,9 +135,10 @@ def convert(
             raise CheckpointError(str(error)) from None
         new = {key: tensor for key, tensor in taken.items() if key not in weights}
         if not new:
+            earlier = " that earlier sources did not give" if weights else ""
             raise CheckpointError(
-                f"checkpoint {path}: {name} of this config takes nothing from a {source} checkpoint"
-                f"{' that earlier sources did not give' if weights else ''}; leave this source out"
+                f"checkpoint {path}: {name} of this config takes nothing from a {source} "
+                f"checkpoint{earlier}; leave this source out"
             )
         weights.update(new)
         contributions.append(Contribution(source, str(path), list(new), given.left))
@@ -186,10 +188,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 def save_weights(conversion: Conversion, path: str | os.PathLike[str]) -> None:
     """Write a converted checkpoint; it appears under its name only when it is complete."""
-    path = Path(path)
     origins = [[given.source, Path(given.origin).name] for given in conversion.contributions]
     meta = {"visbench_version": __version__, "converted_from": origins}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    torch.save({"meta": meta, "state_dict": conversion.weights}, partial)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        torch.save({"meta": meta, "state_dict": conversion.weights}, partial)

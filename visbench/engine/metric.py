@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
 from mmdet.evaluation.metrics.base_video_metric import collect_tracking_results
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.evaluator import BaseMetric
@@ -20,6 +18,7 @@ from visbench.evaluation import VideoEvaluator, load_annotations
 from visbench.evaluation.metrics import METRICS as TRACK_METRICS
 from visbench.evaluation.submission import write_submission
 from visbench.evaluation.video_evaluator import metric_names
+from visbench.files import write_json
 from visbench.registry import METRICS
 from visbench.structures import VideoTracks
 
@@ -288,16 +287,3 @@ def _by_video(results: list, metric: str) -> dict[int, list[dict]]:
             )
         by_video[video_id] = records
     return by_video
-
-
-def write_json(path: Path, content: Any, indent: bool = False) -> None:
-    """Write a JSON file under a temporary name and rename it when it is complete.
-
-    Args:
-        path: The file.
-        content: Plain values.
-        indent: Whether to write for human eyes.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2 if indent else 0))
-    os.replace(partial, path)

@@ -14,6 +14,7 @@ from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from visbench.engine.checkpoint import latest_checkpoint, load_weights
+from visbench.files import partial_path
 from visbench.registry import RUNNERS
 
 
@@ -96,10 +97,11 @@ class VISRunner(Runner):
         if "://" in str(out_dir):
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
             return
-        partial = f".{filename}.partial"
-        super().save_checkpoint(out_dir, partial, *args, **kwargs)
+        path = Path(out_dir) / filename
+        partial = partial_path(path)
+        super().save_checkpoint(out_dir, partial.name, *args, **kwargs)
         if is_main_process():
-            publish(Path(out_dir) / partial, Path(out_dir) / filename)
+            publish(partial, path)
 
 
 def publish(partial: Path, final: Path) -> None:

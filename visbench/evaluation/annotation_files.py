@@ -22,16 +22,17 @@ from visbench.evaluation.annotations import (
 )
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.fields import Fields, shorten
+from visbench.evaluation.json_lists import JsonRecords, read_json_records
 from visbench.evaluation.large_files import (
     SecondProcess,
     can_fork,
     check_workers,
     without_collector,
 )
+from visbench.evaluation.mask_fields import read_masks
 from visbench.evaluation.per_frame import is_per_frame, join_frames
 from visbench.evaluation.run_lengths import MAX_PIXELS
-from visbench.evaluation.streams import JsonRecords, read_json_records
-from visbench.evaluation.tracks import BoxTrack, MaskTrack, mean_area, read_boxes, read_masks
+from visbench.evaluation.tracks import BoxTrack, MaskTrack, mean_area, read_boxes
 
 __all__ = ["LARGE_ANNOTATIONS", "load_annotations"]
 
@@ -73,6 +74,23 @@ def load_annotations(
     check_workers(workers)
     if isinstance(annotations, Annotations):
         return annotations
+    top, records = _content(annotations, source)
+    loaded = Annotations(top.source, _read_videos(top), _read_categories(top), None)
+    if top.values.get("annotations") is None:
+        return loaded
+    reader = _TrackReader(loaded, masks, boxes, official_bugs, tolerant)
+    with without_collector():
+        if records is None:
+            tracks = reader.read_all(top.list("annotations"))
+        else:
+            tracks = _read_records(reader, records, workers)
+    return replace(loaded, tracks=tracks)
+
+
+def _content(
+    annotations: str | Path | Mapping[str, Any], source: str
+) -> tuple[Fields, JsonRecords | None]:
+    """Return the top level of a file, and the objects of a long list that it was spared."""
     content: Any = annotations
     records: JsonRecords | None = None
     if not isinstance(annotations, Mapping):
@@ -83,19 +101,7 @@ def load_annotations(
         raise InputError(source, "", "", "is no annotation file: its top level is no object")
     if is_per_frame(content):
         content, records = join_frames(content, records, source), None
-    top = Fields(source, "", content)
-    videos = _read_videos(top)
-    categories = _read_categories(top)
-    loaded = Annotations(source, videos, categories, None)
-    if content.get("annotations") is None:
-        return loaded
-    reader = _TrackReader(loaded, masks, boxes, official_bugs, tolerant)
-    with without_collector():
-        if records is None:
-            tracks = reader.read_all(top.list("annotations"))
-        else:
-            tracks = _read_records(reader, records, workers)
-    return replace(loaded, tracks=tracks)
+    return Fields(source, "", content), records
 
 
 def _read_records(

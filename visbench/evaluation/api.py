@@ -14,11 +14,11 @@ from visbench.evaluation.annotations import Annotations
 from visbench.evaluation.davis_analysis import analyse_sequences
 from visbench.evaluation.davis_files import evaluate_davis
 from visbench.evaluation.errors import InputError
+from visbench.evaluation.json_files import read_json
 from visbench.evaluation.metrics import METRICS
 from visbench.evaluation.per_frame import is_per_frame, join_frames
 from visbench.evaluation.result import EvaluationResult
 from visbench.evaluation.results import group_by_video, iterate_results
-from visbench.evaluation.streams import read_json
 from visbench.evaluation.video_evaluator import VideoEvaluator, metric_names
 from visbench.evaluation.workers import add_file
 
@@ -142,25 +142,9 @@ def _applicable(
     Raises:
         InputError: There are none.
     """
-    if isinstance(annotations, Annotations):
-        raise InputError(
-            annotations.source, "", "", "metric 'all' needs the file, not loaded annotations"
-        )
-    source: str = "annotations"
-    content: Any = annotations
-    if not isinstance(annotations, Mapping):
-        source, content = str(annotations), read_json(Path(annotations))
-    if is_per_frame(content):
-        content = join_frames(content, source=source)
-    truth = _field_names(content, "annotations")
+    source, content = _content(annotations)
     first = next(records, None)
-    found = set(first) if isinstance(first, Mapping) else truth
-    chosen = []
-    if "segmentations" in truth & found:
-        chosen = ["youtube_vis", "ovis"] if "occlusion" in truth else ["youtube_vis"]
-        chosen += ["hota", "errors"]
-    if "bboxes" in truth & found:
-        chosen.append("imagenet_vid")
+    chosen = _metrics_for(_field_names(content, "annotations"), first)
     kinds = {METRICS[name].tracks for name in chosen}
     loaded = load_annotations(
         content,
@@ -176,6 +160,33 @@ def _applicable(
             source, "", "", "annotations and results share neither 'segmentations' nor 'bboxes'"
         )
     return chosen, loaded, records if first is None else chain([first], records)
+
+
+def _content(annotations: str | Path | Mapping[str, Any] | Annotations) -> tuple[str, Any]:
+    """Return the name and the content of an annotation file; frames are joined to tracks."""
+    if isinstance(annotations, Annotations):
+        raise InputError(
+            annotations.source, "", "", "metric 'all' needs the file, not loaded annotations"
+        )
+    source: str = "annotations"
+    content: Any = annotations
+    if not isinstance(annotations, Mapping):
+        source, content = str(annotations), read_json(Path(annotations))
+    if is_per_frame(content):
+        content = join_frames(content, source=source)
+    return source, content
+
+
+def _metrics_for(truth: set[str], first: Any) -> list[str]:
+    """Return the metrics for the fields of the annotations and of the first result."""
+    common = truth & set(first) if isinstance(first, Mapping) else truth
+    chosen = []
+    if "segmentations" in common:
+        chosen = ["youtube_vis", "ovis"] if "occlusion" in truth else ["youtube_vis"]
+        chosen += ["hota", "errors"]
+    if "bboxes" in common:
+        chosen.append("imagenet_vid")
+    return chosen
 
 
 def _check_chosen(source: str, metrics: Sequence[str], analysis: AnalysisOptions) -> None:

@@ -8,7 +8,7 @@ evaluator), with the occlusion axis of the OVIS fork.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -213,15 +213,8 @@ def accumulate(
     for k, category in enumerate(categories):
         pool = _Pool(by_category[category])
         for a, o in product(range(len(areas)), range(len(levels))):
-            ranges = AREA_RANGES[areas[a]], OCCLUSION_RANGES[levels[o]]
-            positives = pool.positives(*ranges)
-            if not positives:
-                continue
-            hit, ignored = pool.outcomes(*ranges, official_bugs)
-            for m, order in enumerate(pool.orders):
-                curve, final, reached = _curve(
-                    pool.scores[order], hit[:, order], ignored[:, order], positives
-                )
+            curves = pool.curves(AREA_RANGES[areas[a]], OCCLUSION_RANGES[levels[o]], official_bugs)
+            for m, (curve, final, reached) in enumerate(curves):
                 precision[:, :, k, a, o, m] = curve
                 recall[:, k, a, o, m] = final
                 scores[:, :, k, a, o, m] = reached
@@ -308,6 +301,17 @@ class _Pool:
             found = outcome(cell, area, occlusion, official_bugs=official_bugs)
             hit[:, part], ignored[:, part] = found.hit, found.ignored
         return hit, ignored
+
+    def curves(
+        self, area: tuple[float, float], occlusion: tuple[float, float], official_bugs: bool
+    ) -> Iterator[tuple[Float64, Float64, Float64]]:
+        """Yield what :func:`_curve` returns for every limit; nothing if no object counts."""
+        positives = self.positives(area, occlusion)
+        if not positives:
+            return
+        hit, ignored = self.outcomes(area, occlusion, official_bugs)
+        for order in self.orders:
+            yield _curve(self.scores[order], hit[:, order], ignored[:, order], positives)
 
 
 def _curve(

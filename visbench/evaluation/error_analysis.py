@@ -137,10 +137,7 @@ def classify(overlaps: Overlaps, objects: Iterable[int] | None = None) -> VideoE
         lost = counted.copy()
         lost[matches[t, hit]] = False
         losses[t, counted] = np.where(lost[counted], _MISSED, FOUND)
-        for kind in reversed(REPAIRED):
-            rows = np.flatnonzero(kinds[t] == kind)
-            targets[t, rows] = _take(judge.candidates(kind, threshold)[rows], lost)
-            losses[t, targets[t, rows][targets[t, rows] >= 0]] = kind
+        _repair(judge, threshold, kinds[t], lost, targets[t], losses[t])
     return VideoErrors(
         overlaps.video_id,
         overlaps.result_index,
@@ -153,6 +150,27 @@ def classify(overlaps: Overlaps, objects: Iterable[int] | None = None) -> VideoE
         targets,
         losses,
     )
+
+
+def _repair(
+    judge: _Judge, threshold: float, kinds: Int64, lost: Bool, targets: Int64, losses: Int64
+) -> None:
+    """Give lost objects to false positives that a repair turns into true ones.
+
+    Args:
+        judge: Knows which objects a false positive may be given.
+        threshold: The IoU threshold.
+        kinds: ``(D,)``.
+        lost: ``(G,)`` objects that were not found.
+        targets: ``(D,)``, changed in place.
+        losses: ``(G,)``, changed in place.
+    """
+    # What is repaired first has the last word on what an object is lost to.
+    for kind in reversed(REPAIRED):
+        rows = np.flatnonzero(kinds == kind)
+        taken = _take(judge.candidates(kind, threshold)[rows], lost)
+        targets[rows] = taken
+        losses[taken[taken >= 0]] = kind
 
 
 def _g(overlaps: Overlaps) -> int:

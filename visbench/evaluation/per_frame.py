@@ -176,14 +176,23 @@ def _join(entries: Iterable[Any], frames: _Frames, source: str) -> list[dict[str
             for column, name in _COLUMNS.items():
                 track[column][position] = entry.get(name)
     joined = list(tracks.values())
-    if len({track["id"] for track in joined}) < len(joined):
-        for number, track in enumerate(joined, 1):
-            track["id"] = number
-    for column in ("segmentations", "areas"):
-        if not any(value is not None for track in joined for value in track[column]):
-            for track in joined:
-                del track[column]
+    _number_anew(joined)
+    _leave_out_empty(joined)
     return joined
+
+
+def _number_anew(tracks: Sequence[dict[str, Any]]) -> None:
+    """Count tracks from 1, unless their ids differ: some files number them in each video."""
+    if len({track["id"] for track in tracks}) < len(tracks):
+        for number, track in enumerate(tracks, 1):
+            track["id"] = number
+
+
+def _leave_out_empty(tracks: Sequence[dict[str, Any]]) -> None:
+    for column in ("segmentations", "areas"):
+        if not any(value is not None for track in tracks for value in track[column]):
+            for track in tracks:
+                del track[column]
 
 
 def _new_track(fields: Fields, key: tuple[int, int, int], length: int) -> dict[str, Any]:

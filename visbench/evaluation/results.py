@@ -12,15 +12,9 @@ from visbench.evaluation.annotations import Annotations, Video
 from visbench.evaluation.average_precision import CLASS_AGNOSTIC
 from visbench.evaluation.errors import InputError, Notes
 from visbench.evaluation.fields import Fields, shorten
+from visbench.evaluation.mask_fields import UncheckedMasks, check_masks, collect_masks
 from visbench.evaluation.streams import iterate_records
-from visbench.evaluation.tracks import (
-    BoxTrack,
-    MaskTrack,
-    UncheckedMasks,
-    check_masks,
-    collect_masks,
-    read_boxes,
-)
+from visbench.evaluation.tracks import BoxTrack, MaskTrack, read_boxes
 
 __all__ = ["Prediction", "ResultReader", "group_by_video", "iterate_results"]
 

@@ -1,237 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON from plain, gzip and zip files; a results file is cut into records without parsing it."""
+"""Results files of any size: a list is cut into records without parsing it as a whole."""
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
-import zipfile
-import zlib
-from bisect import bisect_left
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-import numpy.typing as npt
 import orjson
 
 from visbench.evaluation.errors import InputError
+from visbench.evaluation.json_files import open_json, parse
+from visbench.evaluation.json_lists import object_spans
 from visbench.evaluation.mask_scan import MaskScan
 from visbench.evaluation.plain_masks import simplify
 
-__all__ = [
-    "JsonRecords",
-    "find_split",
-    "iterate_records",
-    "open_json",
-    "parse",
-    "read_json",
-    "read_json_records",
-]
+__all__ = ["find_split", "iterate_records"]
 
 BLOCK_SIZE = 1 << 20
 MAX_RECORD = 1 << 28
 MAX_SCAN = 1 << 24
 _MAX_KEY = 64
 _SPLIT_WINDOW = 1 << 23
-_SCAN_BLOCK = 1 << 18
 _FIRST_KEY = re.compile(rb'\s*\[\s*\{\s*("[^"\\]{1,60}")\s*:')
-MAX_RATIO = 200
-MIN_SUSPICIOUS_SIZE = 1 << 28
-
-_READ_ERRORS = (
-    OSError,
-    EOFError,
-    zlib.error,
-    zipfile.BadZipFile,
-    RuntimeError,
-    NotImplementedError,
-)
-
-
-@contextmanager
-def open_json(path: Path) -> Iterator[IO[bytes]]:
-    """Open a JSON file, unpacking gzip and zip (recognised by content, not by name).
-
-    A zip must hold ``results.json``, or one JSON file and no other.
-
-    Raises:
-        InputError: The file does not exist, cannot be read, or is damaged.
-    """
-    try:
-        with path.open("rb") as raw:
-            magic = raw.read(4)
-            raw.seek(0)
-            if magic[:2] == b"\x1f\x8b":
-                with gzip.open(raw) as unpacked:
-                    yield unpacked  # type: ignore[misc]
-            elif magic in (b"PK\x03\x04", b"PK\x05\x06"):
-                with zipfile.ZipFile(raw) as archive, archive.open(_member(path, archive)) as file:
-                    yield file
-            else:
-                yield raw
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(str(path), "", "", "no such file", f"Here is: {_listing(path)}") from None
-    except _READ_ERRORS as error:
-        raise InputError(
-            str(path), "", "", f"cannot be read ({error})", "The file is damaged or cut off"
-        ) from error
-
-
-def _listing(path: Path) -> str:
-    folder = path.parent
-    if not folder.is_dir():
-        return f"not even the folder {folder}"
-    names = sorted(entry.name for entry in folder.iterdir())
-    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") or "an empty folder"
-
-
-def _member(path: Path, archive: zipfile.ZipFile) -> str:
-    names = [name for name in archive.namelist() if not name.endswith("/")]
-    if "results.json" in names:
-        return "results.json"
-    candidates = [name for name in names if name.endswith(".json")]
-    if len(candidates) == 1:
-        return candidates[0]
-    raise InputError(
-        str(path),
-        "",
-        "",
-        f"the archive holds {', '.join(names[:5]) or 'nothing'}",
-        "A submission holds exactly results.json at top level",
-    )
-
-
-def parse(text: bytes | memoryview, path: str, place: str) -> Any:
-    """Parse JSON; NaN and Infinity, which Python writes, are read so that they can be named.
-
-    Raises:
-        InputError: The text is no JSON.
-    """
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        try:
-            return json.loads(bytes(text))
-        except (ValueError, RecursionError):
-            raise InputError(path, place, "", f"malformed JSON ({error})") from None
-
-
-def read_json(path: Path) -> Any:
-    """Read a whole JSON file (json, json.gz or zip).
-
-    Raises:
-        InputError: The file cannot be read, is no JSON, or unpacks to hundreds of times its size.
-    """
-    return parse(_read_text(path), str(path), "")
-
-
-class JsonRecords(Sequence[Any]):
-    """The objects of a long list in a JSON file, each parsed when it is asked for.
-
-    Args:
-        text: The file.
-        spans: Where each object begins and ends.
-        source: File and name of the list, for messages.
-
-    Raises:
-        InputError: When an object that is asked for is no JSON.
-    """
-
-    def __init__(
-        self, text: bytes, spans: Sequence[tuple[int, int]], source: tuple[str, str]
-    ) -> None:
-        self._text = memoryview(text)
-        self._spans = spans
-        self._path, self._field = source
-
-    def __len__(self) -> int:
-        return len(self._spans)
-
-    def __getitem__(self, index: int) -> Any:  # type: ignore[override]
-        start, stop = self._spans[index]
-        return parse(self._text[start:stop], self._path, f"{self._field}[{index}]")
-
-    @property
-    def size(self) -> int:
-        """Length in bytes of the text of all."""
-        return self._spans[-1][1] - self._spans[0][0] if self._spans else 0
-
-    def middle(self) -> int:
-        """Return the first object that begins in the second half of the text of all."""
-        if not self._spans:
-            return 0
-        return bisect_left(self._spans, (self._spans[0][0] + self.size // 2, 0))
-
-
-def read_json_records(path: Path, field: str) -> tuple[Any, JsonRecords | None]:
-    """Read a JSON file whose top level is an object with one long list of objects.
-
-    Args:
-        path: A json, json.gz or zip file.
-        field: Name of the list.
-
-    Returns:
-        The content with an empty list, and the objects of the list, each parsed when it is asked
-        for. If there is no such list, the whole content and None.
-
-    Raises:
-        InputError: As :func:`read_json`.
-    """
-    text = _read_text(path)
-    cut = _cut_list(text, field.encode())
-    if cut is None:
-        return parse(text, str(path), ""), None
-    content, spans = cut
-    return content, JsonRecords(text, spans, (str(path), field))
-
-
-def _cut_list(text: bytes, field: bytes) -> tuple[dict[str, Any], list[tuple[int, int]]] | None:
-    """Return the content with an empty list, and where the objects of the list are."""
-    opening = re.search(rb'"' + field + rb'"\s*:\s*\[', text)
-    if opening is None or text.count(b'"' + field + b'"') != 1:
-        return None
-    start = opening.end()
-    body = text[start:]
-    spans: list[tuple[int, int]] = []
-    position = 0
-    for first, stop in _object_spans(body):
-        if body[position:first].strip() != (b"," if spans else b""):
-            break
-        spans.append((start + first, start + stop))
-        position = stop
-    closing = re.compile(rb"\s*\]").match(body, position)
-    if closing is None:
-        return None
-    try:
-        content = orjson.loads(text[:start] + body[closing.end() - 1 :])
-    except orjson.JSONDecodeError:
-        return None
-    # So the list was where it seemed to be, not in another object.
-    if not isinstance(content, dict) or content.get(field.decode()) != []:
-        return None
-    return content, spans
-
-
-def _read_text(path: Path) -> bytes:
-    packed = path.stat().st_size if path.is_file() else 0
-    limit = max(MIN_SUSPICIOUS_SIZE, MAX_RATIO * packed)
-    with open_json(path) as file:
-        text = file.read(limit + 1)
-    if len(text) > limit:
-        raise InputError(
-            str(path),
-            "",
-            "",
-            f"unpacks to more than {MAX_RATIO} times its size of {packed} bytes",
-            "Unpack it yourself if it is meant to",
-        )
-    return text.removeprefix(b"\xef\xbb\xbf")
 
 
 def iterate_records(
@@ -398,7 +190,7 @@ class _RecordReader:
         """
         text = self.buffer[position:]
         done = 0
-        for start, end in _object_spans(text):
+        for start, end in object_spans(text):
             self._check_gap(text[done:start])
             yield self._simplified(parse(text[start:end], self.path, f"record {self.count}"))
             self.count += 1
@@ -442,48 +234,3 @@ class _RecordReader:
                 f"malformed JSON: the list is not closed properly, it ends with {rest[-30:]!r}",
                 "The file is cut off, or an element is no object",
             )
-
-
-def _object_spans(text: bytes) -> Iterator[tuple[int, int]]:
-    """Yield start and end of each complete top-level object; braces in strings do not count."""
-    codes = np.frombuffer(text, np.uint8)
-    braces = _where(codes, lambda block: block > 122)
-    braces = braces[(codes[braces] == 123) | (codes[braces] == 125)]
-    quotes = _string_limits(text, codes)
-    outside = np.searchsorted(quotes, braces) % 2 == 0
-    braces = braces[outside]
-    steps = np.where(codes[braces] == 123, 1, -1)
-    depth = np.cumsum(steps)
-    ends = np.flatnonzero((depth == 0) & (steps == -1))
-    starts = np.concatenate(([0], ends[:-1] + 1)) if len(ends) else ends
-    for first, last in zip(braces[starts].tolist(), braces[ends].tolist(), strict=True):
-        yield first, last + 1
-
-
-def _where(
-    codes: npt.NDArray[np.uint8],
-    condition: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.bool_]],
-) -> npt.NDArray[np.intp]:
-    """Return where a condition holds, looking at one block after the other."""
-    starts = range(0, len(codes), _SCAN_BLOCK)
-    found = [
-        start + np.flatnonzero(condition(codes[start : start + _SCAN_BLOCK])) for start in starts
-    ]
-    return np.concatenate([*found, np.zeros(0, np.intp)])
-
-
-def _string_limits(text: bytes, codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
-    """Return the positions of the quotes that open or close a string."""
-    quotes = _where(codes, lambda block: block == 34)
-    # The single character is found, or not, ten times as fast.
-    escapes = b"\\" in text and b'\\"' in text
-    doubtful = np.flatnonzero(codes[quotes - 1] == 92) if escapes else ()
-    escaped = [index for index in doubtful if _backslashes_before(text, int(quotes[index])) % 2]
-    return np.delete(quotes, escaped) if escaped else quotes
-
-
-def _backslashes_before(text: bytes, position: int) -> int:
-    start = position
-    while start > 0 and text[start - 1] == 92:
-        start -= 1
-    return position - start

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,8 +15,9 @@ from visbench.evaluation.annotation_files import load_annotations
 from visbench.evaluation.annotations import Annotations
 from visbench.evaluation.errors import InputError
 from visbench.evaluation.fields import Fields, shorten
+from visbench.evaluation.mask_fields import read_masks
 from visbench.evaluation.results import ResultReader, iterate_results
-from visbench.evaluation.tracks import read_masks
+from visbench.files import replacing
 
 __all__ = ["CheckReport", "check_results", "write_submission"]
 
@@ -198,9 +198,7 @@ def write_submission(
         raise InputError(str(out), "", "", "the name of a submission must end in .zip")
     source, records = iterate_results(results)
     check = _Check(source, _load(annotations))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
+    with replacing(out) as partial:
         with (
             zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive,
             archive.open("results.json", "w") as file,
@@ -208,9 +206,6 @@ def write_submission(
             for piece in _pieces(records, check):
                 file.write(piece)
         check.report.require()
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
     return out
 
 

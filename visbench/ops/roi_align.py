@@ -12,7 +12,7 @@ import torch.nn.functional as F
 import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
-MAX, AVERAGE = 0, 1
+AVERAGE = 1  # value of pool_mode; 0 takes maxima
 NO_SAMPLE = -2  # further out than the one cell around the map that still has values
 # Samples held at once while taking maxima: bounds the memory, not the result.
 CHUNK = 2**22

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import orjson
 
+from visbench.files import write_json
 from visbench.structures.file_names import natural_key
 from visbench.structures.frames import frames_to_tracks, tracks_to_frames
 from visbench.structures.instances import FrameInstances
@@ -90,7 +90,7 @@ class IdMaskWriter:
             self._enter(track_id, label)
         # Also before the first track, since it is what tells these images from others.
         if len(self._values) > before or not (self.folder / LEGEND).is_file():
-            _write_atomic(self.folder / LEGEND, orjson.dumps(self._legend))
+            write_json(self.folder / LEGEND, self._legend)
         order = np.argsort(-instances.scores, kind="stable").tolist()
         image = paint_labels(
             [instances.masks[row] for row in order],
@@ -195,9 +195,3 @@ def _read_legend(folder: Path) -> dict[int, tuple[int, int]]:
         raise ValueError(
             f"{path} is no legend of pixel values ({error}); remove it to take values as ids"
         ) from error
-
-
-def _write_atomic(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)

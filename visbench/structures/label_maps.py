@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from visbench.files import replacing
 from visbench.structures.instances import FrameInstances
 from visbench.structures.rle import RLE, decode_mask, encode_masks
 
@@ -125,9 +125,8 @@ def write_label_map(path: Path, labels: Labels) -> None:
         image.putpalette(voc_palette().tobytes())
     else:
         image = Image.fromarray(labels.astype(np.uint16))
-    partial = path.with_name(f".{path.name}.partial")
-    image.save(partial, format="PNG")
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        image.save(partial, format="PNG")
 
 
 def read_label_map(path: Path) -> Labels:

@@ -22,8 +22,8 @@ from mmengine.config import Config
 from torch import Tensor
 
 from visbench.engine.conversion import Conversion, build_bare_model, convert
+from visbench.testing.golden_groups import DERIVED
 from visbench.testing.parity import (
-    DERIVED,
     CaseResult,
     GoldenError,
     GoldenGroup,

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from config_checks import changed, predict
 from mmengine.config import Config
 
 from visbench.models import VISModel
 from visbench.registry import MODELS, TRANSFORMS
-from visbench.structures import VideoTracks
-from visbench.testing.conformance.case import prepared, seed_all, video_of
+from visbench.testing.conformance.case import seed_all
 from visbench.testing.conformance.scene import Scene, batch
 
 FOLDER = Path(__file__).parents[3] / "configs" / "iai"
@@ -99,13 +99,6 @@ def losses_of(config: Any, model: VISModel) -> dict[str, torch.Tensor]:
     seed_all(2)
     losses: dict[str, torch.Tensor] = model(**data, mode="loss")
     return losses
-
-
-@torch.no_grad()
-def predict(model: VISModel, length: int = 3) -> VideoTracks:
-    model.eval()
-    frames = prepared(model, Scene(2, length))
-    return model.segment(video_of(frames), frames)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -198,18 +191,6 @@ def test_clips_are_those_of_the_row(name: str) -> None:
 )
 def test_every_row_has_its_config(name: str) -> None:
     assert name in CONFIGS
-
-
-def changed(config: Any, base: Any, path: str = "") -> dict[str, Any]:
-    """Return the leaves in which two configs differ."""
-    differences: dict[str, Any] = {}
-    for key in sorted({*config, *base}):
-        ours, theirs = config.get(key), base.get(key)
-        if isinstance(ours, dict) and isinstance(theirs, dict):
-            differences.update(changed(ours, theirs, f"{path}{key}."))
-        elif ours != theirs:
-            differences[f"{path}{key}"] = ours
-    return differences
 
 
 @pytest.mark.parametrize("slug", SWITCHES)

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from config_checks import changed, predict
 from mmengine.config import Config
 
 from visbench.datasets import Draw
 from visbench.models import VISModel
 from visbench.registry import DATASETS, MODELS
-from visbench.structures import VideoTracks
-from visbench.testing.conformance.case import prepared, seed_all, video_of
+from visbench.testing.conformance.case import seed_all
 from visbench.testing.conformance.scene import Scene, batch
 
 FOLDER = Path(__file__).parents[3] / "configs" / "idol"
@@ -78,13 +78,6 @@ def losses_of(model: VISModel) -> dict[str, torch.Tensor]:
     return losses
 
 
-@torch.no_grad()
-def predict(model: VISModel, length: int = 8) -> VideoTracks:
-    model.eval()
-    frames = prepared(model, Scene(2, length))
-    return model.segment(video_of(frames), frames)
-
-
 @pytest.mark.parametrize("name", [name for name in CONFIGS if "_tau" not in name])
 def test_config_trains_and_predicts(name: str) -> None:
     model = build(read(name))
@@ -142,18 +135,6 @@ def test_both_tiers_change_the_same_switches(slug: str) -> None:
         assert {key for key in ours if ours[key] != theirs.get(key)} <= {"model"}
         changes.append(changed(ours.model.to_dict(), theirs.model.to_dict()))
     assert changes[0] == changes[1] != {}
-
-
-def changed(config: Any, base: Any, path: str = "") -> dict[str, Any]:
-    """Return the leaves in which two configs differ."""
-    differences: dict[str, Any] = {}
-    for key in sorted({*config, *base}):
-        ours, theirs = config.get(key), base.get(key)
-        if isinstance(ours, dict) and isinstance(theirs, dict):
-            differences.update(changed(ours, theirs, f"{path}{key}."))
-        elif ours != theirs:
-            differences[f"{path}{key}"] = ours
-    return differences
 
 
 def test_training_switches_change_the_loss_and_test_time_switches_do_not() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from config_checks import changed, predict
 from mmengine.config import Config
 
 from visbench.datasets import Draw, coco
@@ -21,7 +22,7 @@ from visbench.engine.conversion import convert, save_weights
 from visbench.models import VISModel
 from visbench.registry import DATASETS, MODELS
 from visbench.structures import VideoTracks
-from visbench.testing.conformance.case import prepared, seed_all, video_of
+from visbench.testing.conformance.case import seed_all
 from visbench.testing.conformance.scene import Scene, batch
 
 FOLDER = Path(__file__).parents[3] / "configs" / "inspro"
@@ -110,13 +111,6 @@ def total_loss(config: Any, model: VISModel) -> torch.Tensor:
     return loss
 
 
-@torch.no_grad()
-def predict(model: VISModel, length: int = 3) -> VideoTracks:
-    model.eval()
-    frames = prepared(model, Scene(2, length))
-    return model.segment(video_of(frames), frames)
-
-
 @pytest.mark.parametrize("name", CONFIGS)
 def test_config_trains_and_predicts(name: str) -> None:
     config = read(name)
@@ -188,18 +182,6 @@ def test_the_readme_states_the_number_of_parameters() -> None:
     # The paper prints 106.1, which leaves no room for a mask branch.
     assert 106 < millions < 108.5
     assert f"this implementation has {millions:.2f} M" in (FOLDER / "README.md").read_text()
-
-
-def changed(config: Any, base: Any, path: str = "") -> dict[str, Any]:
-    """Return the leaves in which two configs differ."""
-    differences: dict[str, Any] = {}
-    for key in sorted({*config, *base}):
-        ours, theirs = config.get(key), base.get(key)
-        if isinstance(ours, dict) and isinstance(theirs, dict):
-            differences.update(changed(ours, theirs, f"{path}{key}."))
-        elif ours != theirs:
-            differences[f"{path}{key}"] = ours
-    return differences
 
 
 @pytest.mark.parametrize("slug", SLUGS)

@@ -19,8 +19,8 @@ from visbench.datasets.layout import ANNOTATION_LAYOUTS, find_frames
 from visbench.engine.errors import UserError
 from visbench.evaluation import Annotations
 from visbench.evaluation.average_precision import CLASS_AGNOSTIC
+from visbench.evaluation.json_lists import read_json_records
 from visbench.evaluation.results import Prediction, ResultReader, iterate_results
-from visbench.evaluation.streams import read_json_records
 from visbench.structures import RLE, FrameInstances, Track, VideoInfo, VideoTracks
 from visbench.structures import Prediction as TrackPrediction
 from visbench.visualization import display_scale, draw_instances, instances_at

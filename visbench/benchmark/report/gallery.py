@@ -144,12 +144,10 @@ def make_gallery(
     sources = []
     for group in groups:
         run = known.get(group.key)
-        if run is None:
-            continue
-        if run.annotations != path:
+        if run is not None and run.annotations == path:
+            sources.append(_source(group, run, numbers, facts, ids, options))
+        elif run is not None:
             notes.append(f"{group.label} was scored with other annotations and is not drawn.")
-            continue
-        sources.append(_source(group, run, numbers, facts, ids, options))
     videos = []
     for choice in choices:
         videos.append(_show(dataset, choice, sources, numbers, facts, files, options))

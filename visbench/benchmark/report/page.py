@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -29,6 +28,7 @@ from visbench.benchmark.speed.tables import notes as speed_notes
 from visbench.benchmark.tables import INTERVAL_NOTE, NOTES, PUBLISHED_NOTE, SEEDS_NOTE
 from visbench.benchmark.terms import term_notes
 from visbench.engine.errors import UserError
+from visbench.files import write_file
 from visbench.version import __version__
 from visbench.visualization.palette import text_colour, track_colour
 
@@ -98,19 +98,21 @@ def write_html_report(
         galleries = _galleries(collection, numbers, options, progress)
     page = _Page(collection, numbers, options, script)
     bare = template.render(page.context(galleries, {}))
-    budget = int(options.max_mb * 1e6) - len(bare.encode())
-    if budget < 0:
-        needed = len(bare.encode()) / 1e6
+    shown, pictures, _ = fit_pictures(galleries, _bytes_left(bare, options.max_mb))
+    write_file(target, template.render(page.context(shown, pictures)))
+    return target
+
+
+def _bytes_left(bare: str, max_mb: float) -> int:
+    """Return the bytes that pictures may take beside a page without any."""
+    used = len(bare.encode())
+    left = int(max_mb * 1e6) - used
+    if left < 0:
         raise UserError(
-            f"--max-mb {options.max_mb:g} is too small: the page needs {needed:.1f} MB without any "
+            f"--max-mb {max_mb:g} is too small: the page needs {used / 1e6:.1f} MB without any "
             "picture (most of it is Plotly); give a larger --max-mb"
         )
-    shown, pictures, _ = fit_pictures(galleries, budget)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    partial.write_text(template.render(page.context(shown, pictures)), encoding="utf-8")
-    os.replace(partial, target)
-    return target
+    return left
 
 
 def _check_names(options: ReportOptions, datasets: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from visbench.benchmark.report.breakdowns import Numbers
 from visbench.benchmark.report.collect import Collection, Group, Run
@@ -135,36 +135,51 @@ def error_figure(groups: Sequence[Group], numbers: Numbers) -> Any | None:
     if not known:
         return None
     figure = require_plotly().Figure()
-    names = [plain(group.label) for group in known]
-    parts: list[tuple[str, str, list[float | None]]] = [
-        ("AP", "#6a7784", [_mean(group.spread("AP")) for group in known])
-    ]
-    for kind, colour in zip(KINDS, COLOURS, strict=False):
-        values = [_mean(numbers.error(group, kind)) for group in known]
-        parts.append((kind.replace("_", " "), colour, values))
-    for index, (name, colour, values) in enumerate(parts):
-        figure.add_bar(
-            y=names,
-            x=values,
-            name=name,
-            orientation="h",
-            marker={
-                "color": colour,
-                "pattern": {"shape": _PATTERNS[index], "fillmode": "overlay", "solidity": 0.12},
-            },
-            text=[f"{value:.0f}" if value and value >= 3 else "" for value in values],
-            textfont={"color": "#ffffff", "weight": 700},
-            textangle=0,
-            insidetextanchor="middle",
-            hovertemplate="%{x:.1f} points<extra>%{fullData.name}</extra>",
-        )
+    methods = [plain(group.label) for group in known]
+    for bar, pattern in zip(_error_bars(known, numbers), _PATTERNS, strict=True):
+        _add_bar(figure, methods, bar, pattern)
     figure.update_layout(barmode="stack", bargap=0.35, height=110 + 56 * len(known))
     figure.update_xaxes(title="points; all bars end at 100", range=[0, 100])
     figure.update_yaxes(autorange="reversed")
     return figure
 
 
+class _Bar(NamedTuple):
+    """One kind of points of all methods."""
+
+    name: str
+    colour: str
+    values: list[float | None]
+
+
 _PATTERNS = ("", "", "/", "", "\\", "", "x", ".")
+"""One per bar, so that neighbours differ without colours too."""
+
+
+def _error_bars(groups: Sequence[Group], numbers: Numbers) -> list[_Bar]:
+    bars = [_Bar("AP", "#6a7784", [_mean(group.spread("AP")) for group in groups])]
+    for kind, colour in zip(KINDS, COLOURS, strict=False):
+        values = [_mean(numbers.error(group, kind)) for group in groups]
+        bars.append(_Bar(kind.replace("_", " "), colour, values))
+    return bars
+
+
+def _add_bar(figure: Any, methods: Sequence[str], bar: _Bar, pattern: str) -> None:
+    figure.add_bar(
+        y=methods,
+        x=bar.values,
+        name=bar.name,
+        orientation="h",
+        marker={
+            "color": bar.colour,
+            "pattern": {"shape": pattern, "fillmode": "overlay", "solidity": 0.12},
+        },
+        text=[f"{value:.0f}" if value and value >= 3 else "" for value in bar.values],
+        textfont={"color": "#ffffff", "weight": 700},
+        textangle=0,
+        insidetextanchor="middle",
+        hovertemplate="%{x:.1f} points<extra>%{fullData.name}</extra>",
+    )
 
 
 def _mean(spread: Any) -> float | None:
@@ -194,6 +209,16 @@ def training_figure(collection: Collection, styles: Styles) -> Any | None:
             if name in scalars:
                 _add_curve(figure, group, run, scalars[name], styles)
                 owners.append(name)
+    for trace, owner in zip(figure.data, owners, strict=True):
+        trace.visible = owner == names[0]
+    figure.update_layout(updatemenus=[_menu(names, owners)])
+    figure.update_xaxes(title="iteration")
+    figure.update_yaxes(title=plain(names[0]))
+    return figure
+
+
+def _menu(names: Sequence[str], owners: Sequence[str]) -> dict[str, Any]:
+    """Return a menu of the quantities, each of which shows the curves that it owns."""
     buttons = [
         {
             "label": plain(name),
@@ -205,13 +230,7 @@ def training_figure(collection: Collection, styles: Styles) -> Any | None:
         }
         for name in names
     ]
-    for trace, owner in zip(figure.data, owners, strict=True):
-        trace.visible = owner == names[0]
-    menu = {"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.18, "yanchor": "top"}
-    figure.update_layout(updatemenus=[menu])
-    figure.update_xaxes(title="iteration")
-    figure.update_yaxes(title=plain(names[0]))
-    return figure
+    return {"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.18, "yanchor": "top"}
 
 
 def _add_curve(

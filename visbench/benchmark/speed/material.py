@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from visbench.engine.errors import UserError
+from visbench.files import partial_path
 
 PRESET, SPLIT, INDEX = "easy", "val", 0
 SHAPES = f"movingshapes-{PRESET}"
@@ -94,7 +95,7 @@ def _write_shapes(target: Path, height: int, width: int) -> None:
     from visbench.datasets.moving_shapes.scene import Scene
 
     scene = Scene.sample(PRESET, SPLIT, INDEX)
-    partial = target.with_name(f".{target.name}.partial")
+    partial = partial_path(target)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for index in range(scene.length):

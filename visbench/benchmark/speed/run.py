@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -73,8 +74,7 @@ holding = only_one
 
 def _measure(measurement: Measurement, logs: Path, console: Console, worker: str) -> Row:
     """Return the row of a measurement, finished or failed."""
-    fields: dict[str, object] = {}
-    log = logs / f"{measurement.key}.log"
+    fields: dict[str, Any] = {}
     with LiveProgress(console) as live:
         live.start(measurement.title)
 
@@ -86,19 +86,16 @@ def _measure(measurement: Measurement, logs: Path, console: Console, worker: str
             else:
                 live.update(event)
 
-        threads = str(measurement.place.threads)
+        arguments = [json.dumps(measurement.to_dict())]
+        threads = dict.fromkeys(
+            ("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(measurement.place.threads)
+        )
         outcome = run_worker(
-            [json.dumps(measurement.to_dict())],
-            log,
-            listen,
-            worker,
-            environment={"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
+            arguments, logs / f"{measurement.key}.log", listen, worker, environment=threads
         )
     date = datetime.now(timezone.utc).isoformat(timespec="seconds")
     error = outcome.error or ("" if "details" in fields else "the process reported no result")
     if error:
-        method = {"method": fields["method"]} if "method" in fields else {}
-        return measurement.row(
-            **method, status=FAILED, reason=error, log=str(outcome.log), date=date
-        )
+        fields = {name: fields[name] for name in ("method",) if name in fields}
+        fields |= {"status": FAILED, "reason": error}
     return measurement.row(**fields, log=str(outcome.log), date=date)

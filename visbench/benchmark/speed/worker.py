@@ -12,11 +12,14 @@ import os
 import sys
 import time
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from visbench.benchmark.events import send
 from visbench.benchmark.speed.plan import Measurement
 from visbench.benchmark.worker import method_name, one_line
+
+if TYPE_CHECKING:
+    from visbench.benchmark.speed.measure import Setting
 
 _EVERY = 0.5
 
@@ -42,13 +45,10 @@ def run(measurement: Measurement) -> dict[str, Any]:
     import cv2
     import torch
 
-    from visbench.apis.inference import inference_transforms
     from visbench.benchmark.machine import peak_memory_mb
     from visbench.benchmark.measure import count_parameters
-    from visbench.benchmark.speed.material import endless_reader
-    from visbench.benchmark.speed.measure import Setting, measure
+    from visbench.benchmark.speed.measure import measure
     from visbench.engine import load_config, select_device
-    from visbench.structures import VideoInfo
 
     place, subject = measurement.place, measurement.subject
     torch.set_num_threads(place.threads)
@@ -57,13 +57,7 @@ def run(measurement: Measurement) -> dict[str, Any]:
     config = load_config(subject.config)
     send(method=method_name(config))
     model = build(config, subject.checkpoint, place.device)
-    material = measurement.material
-    setting = Setting(
-        VideoInfo(0, material.name, material.height, material.width, measurement.frames),
-        endless_reader(material),
-        inference_transforms(config),
-        (config.get("test_cfg") or {}).get("precision", "fp32"),
-    )
+    setting = _setting(measurement, config)
     before, load = peak_memory_mb(), os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     figures = measure(model, setting, device, _Sender())
     figures.update(precision=setting.precision, host_memory_before_mb=before, load=load)
@@ -76,6 +70,21 @@ def run(measurement: Measurement) -> dict[str, Any]:
         "device_memory_mb": torch.cuda.max_memory_allocated() / 2**20 if cuda else None,
         "details": figures,
     }
+
+
+def _setting(measurement: Measurement, config: Any) -> Setting:
+    from visbench.apis.inference import inference_transforms
+    from visbench.benchmark.speed.material import endless_reader
+    from visbench.benchmark.speed.measure import Setting
+    from visbench.structures import VideoInfo
+
+    material = measurement.material
+    return Setting(
+        VideoInfo(0, material.name, material.height, material.width, measurement.frames),
+        endless_reader(material),
+        inference_transforms(config),
+        (config.get("test_cfg") or {}).get("precision", "fp32"),
+    )
 
 
 def build(config: Any, checkpoint: str | None, device: str) -> Any:

@@ -15,12 +15,9 @@ from pycocotools import mask as mask_utils
 
 from visbench.datasets.check import check_dataset
 from visbench.evaluation.errors import InputError
-from visbench.evaluation.run_lengths import (
-    MaskError,
-    compress_runs,
-    measure,
-    rasterize_polygons,
-)
+from visbench.evaluation.mask_measures import measure
+from visbench.evaluation.run_lengths import MaskError, compress_runs, rasterize_polygons
+from visbench.files import partial_path
 from visbench.structures import RLE, encode_masks, rle_area, rle_to_box
 
 Progress = Callable[[Iterable[Any], str], Iterable[Any]]
@@ -204,7 +201,7 @@ def write_annotation_file(
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = partial_path(path)
     partial.write_bytes(orjson.dumps(content))
     defects = check_dataset(partial, images, progress)
     if defects:

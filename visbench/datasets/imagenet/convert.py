@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from visbench.datasets.imagenet.categories import CATEGORY_IDS, categories
 from visbench.datasets.imagenet.xml_files import XMLFrame, XMLObject, read_xml
 from visbench.datasets.layout import describe_folder
 from visbench.datasets.moving_shapes.locking import file_lock
+from visbench.files import write_json
 
 Progress = Callable[[list[Path], str], Iterable[Path]]
 Box = tuple[float, float, float, float]
@@ -76,10 +75,7 @@ def write_annotations(
     _require_writable(path)
     with file_lock(path.with_name(f".{path.name}.lock")):
         if not path.is_file():
-            content = read(Path(root), split, progress)
-            partial = path.with_name(f".{path.name}.partial")
-            partial.write_bytes(orjson.dumps(content))
-            os.replace(partial, path)
+            write_json(path, read(Path(root), split, progress))
     return path
 
 
@@ -115,17 +111,7 @@ class _Annotations:
                 "file_names": names,
             }
         )
-        tracks: dict[Any, list[Box | None]] = {}
-        for index, frame in enumerate(frames):
-            for number, item in enumerate(frame.objects):
-                box = _clipped(item, frame)
-                self.left_out += box is None
-                # Objects of a still image have no track: each is one.
-                key = (number if item.track is None else item.track, item.wnid)
-                boxes = tracks.setdefault(key, [None] * len(names)) if box else None
-                if boxes is not None and boxes[index] is None:
-                    boxes[index] = box
-        for (_, wnid), boxes in tracks.items():
+        for (_, wnid), boxes in self._boxes(frames).items():
             self.tracks.append(
                 {
                     "id": len(self.tracks) + 1,
@@ -135,6 +121,20 @@ class _Annotations:
                     "bboxes": boxes,
                 }
             )
+
+    def _boxes(self, frames: list[XMLFrame]) -> dict[tuple[Any, str], list[Box | None]]:
+        """Return the boxes of every frame by track and class."""
+        tracks: dict[tuple[Any, str], list[Box | None]] = {}
+        for index, frame in enumerate(frames):
+            for number, item in enumerate(frame.objects):
+                box = _clipped(item, frame)
+                self.left_out += box is None
+                # Objects of a still image have no track: each is one.
+                key = (number if item.track is None else item.track, item.wnid)
+                boxes = tracks.setdefault(key, [None] * len(frames)) if box else None
+                if boxes is not None and boxes[index] is None:
+                    boxes[index] = box
+        return tracks
 
     def content(self, description: str) -> dict[str, Any]:
         info = {"description": description, "boxes_without_a_pixel_left_out": self.left_out}

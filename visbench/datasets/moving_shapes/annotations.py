@@ -17,12 +17,6 @@ from .shapes import CATEGORIES
 
 OCCLUSION_LABELS = ("no_occlusion", "slight_occlusion", "severe_occlusion")
 
-SLIGHT_FROM = 0.05
-"""From this hidden share of the amodal mask inside the frame on, occlusion is slight."""
-
-SEVERE_FROM = 0.5
-"""From this hidden share on, occlusion is severe."""
-
 
 def occlusion_label(visible: int, amodal: int) -> str:
     """Return OVIS's word for how much of an object is hidden by others in a frame.
@@ -36,6 +30,7 @@ def occlusion_label(visible: int, amodal: int) -> str:
         amodal: Pixels of the amodal mask inside the frame, positive.
     """
     hidden = amodal - visible
+    # Whole numbers, so that no rounding decides at a limit.
     if 20 * hidden < amodal:
         return OCCLUSION_LABELS[0]
     return OCCLUSION_LABELS[1 if 2 * hidden < amodal else 2]

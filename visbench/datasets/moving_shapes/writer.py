@@ -140,6 +140,20 @@ def _write_split(
         for result in _run(jobs, workers):
             tracks.append(result)
             advance()
+    data = _annotations(preset, split, tracks)
+    waiting = paths.root / f".{split}.json.partial"
+    waiting.write_text(json.dumps(data, separators=(",", ":")), encoding="utf-8")
+    final = paths.images.parent
+    if final.exists():
+        # Left by a process that died between the two renames below: it has no annotations.
+        shutil.rmtree(final)
+    os.replace(partial, final)
+    os.replace(waiting, paths.annotations)
+
+
+def _annotations(preset: str, split: str, tracks: list[list[dict[str, Any]]]) -> dict[str, Any]:
+    """Return the content of the annotation file for the tracks of every video."""
+    count = len(tracks)
     scenes = (Scene.sample(preset, split, index) for index in range(count))
     info = {
         "description": "MovingShapes, procedural videos of textured shapes",
@@ -149,17 +163,7 @@ def _write_split(
         "videos": count,
         "full_videos": VIDEOS[split],
     }
-    data = build_dataset(zip(scenes, tracks, strict=True), info)
-    text = partial / "annotations.json"
-    text.write_text(json.dumps(data, separators=(",", ":")), encoding="utf-8")
-    final = paths.images.parent
-    if final.exists():
-        # Left by a process that died between the two renames below: it has no annotations.
-        shutil.rmtree(final)
-    waiting = paths.root / f".{split}.json.partial"
-    os.replace(text, waiting)
-    os.replace(partial, final)
-    os.replace(waiting, paths.annotations)
+    return build_dataset(zip(scenes, tracks, strict=True), info)
 
 
 @dataclass(frozen=True)

@@ -206,35 +206,20 @@ class IDOLTransformer(BaseModule):
         self.query_grid = query_grid
         self.num_backbone_levels = num_backbone_levels
         attention = {"embed_dims": channels, "num_heads": num_heads, "batch_first": True}
-        # MMCV's "dropout" of plain attention would change the default of every later one.
-        plain = {
-            **attention,
-            "attn_drop": dropout,
-            "dropout_layer": {"type": "Dropout", "drop_prob": dropout},
-        }
-        deformable = {
-            **attention,
-            "dropout": dropout,
-            "num_levels": num_levels,
-            "num_points": num_points,
-        }
+        sampling = {"num_levels": num_levels, "num_points": num_points, "dropout": dropout}
+        deformable = {**attention, **sampling}
         forward = {
             "embed_dims": channels,
             "feedforward_channels": feedforward_channels,
             "ffn_drop": dropout,
         }
-        self.encoder = Encoder(
-            num_encoder_layers, {"self_attn_cfg": deformable, "ffn_cfg": forward}
-        )
-        self.decoder = Decoder(
-            num_decoder_layers,
-            {
-                "self_attn_cfg": plain,
-                "cross_attn_cfg": deformable,
-                "ffn_cfg": forward,
-            },
-            post_norm_cfg=None,
-        )
+        encoder_layer = {"self_attn_cfg": deformable, "ffn_cfg": forward}
+        self.encoder = Encoder(num_encoder_layers, encoder_layer)
+        # MMCV's "dropout" of plain attention would change the default of every later one.
+        dropped = {"type": "Dropout", "drop_prob": dropout}
+        plain = {**attention, "attn_drop": dropout, "dropout_layer": dropped}
+        decoder_layer = {"self_attn_cfg": plain, "cross_attn_cfg": deformable, "ffn_cfg": forward}
+        self.decoder = Decoder(num_decoder_layers, decoder_layer, post_norm_cfg=None)
         self.positional_encoding = SinePositionalEncoding(
             channels // 2, normalize=True, offset=CELL_CENTRE
         )
@@ -286,20 +271,13 @@ class IDOLTransformer(BaseModule):
         shapes = [(int(level.shape[-2]), int(level.shape[-1])) for level in levels]
         masks = level_padding(padding, shapes, self.num_backbone_levels)
         tokens = torch.cat([level.flatten(2).transpose(1, 2) for level in levels], dim=1)
-        positions = torch.cat(
-            [
-                self.positional_encoding(mask).flatten(2).transpose(1, 2) + embedding
-                for mask, embedding in zip(masks, self.level_embed, strict=True)
-            ],
-            dim=1,
-        )
         common: dict[str, Any] = {
             "key_padding_mask": torch.cat([mask.flatten(1) for mask in masks], dim=1),
             "spatial_shapes": shapes,
             "level_start_index": None,
             "valid_ratios": torch.stack([DeformableDETR.get_valid_ratio(m) for m in masks], dim=1),
         }
-        memory = self.encoder(query=tokens, query_pos=positions, **common)
+        memory = self.encoder(query=tokens, query_pos=self._positions(masks), **common)
         position, content = self.query_embedding.weight.chunk(2, dim=1)
         reference = self.reference_points_fc(position).float().sigmoid()
         batch = len(tokens)
@@ -314,6 +292,20 @@ class IDOLTransformer(BaseModule):
         parts = memory.transpose(1, 2).split([height * width for height, width in shapes], dim=2)
         maps = [part.unflatten(2, shape) for part, shape in zip(parts, shapes, strict=True)]
         return Decoded(maps, hidden, [reference.expand(batch, -1, -1), *refined])
+
+    def _positions(self, masks: Sequence[Tensor]) -> Tensor:
+        """Return the positions ``(B, S, C)`` of all S places of the levels, which differ by level.
+
+        Args:
+            masks: ``(B, h, w)`` booleans of every level, true where the image is padding.
+        """
+        return torch.cat(
+            [
+                self.positional_encoding(mask).flatten(2).transpose(1, 2) + embedding
+                for mask, embedding in zip(masks, self.level_embed, strict=True)
+            ],
+            dim=1,
+        )
 
 
 def level_padding(padding: Tensor, shapes: Shapes, num_backbone_levels: int) -> list[Tensor]:

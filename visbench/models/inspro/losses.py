@@ -307,14 +307,7 @@ class InsProCriterion(nn.Module):
         matched = torch.zeros(outputs.logits.shape[:3], dtype=torch.bool, device=slots.device)
         matched[stage, frame, slot] = True
         taken = matched if padding is None else matched | padding
-        num_stages, num_slots = len(slots), matched.shape[2]
-        dedup = box_deduplication_loss(
-            outputs.boxes[:, targets.frame].reshape(-1, num_slots, 4),
-            taken[:, targets.frame].reshape(-1, num_slots),
-            targets.boxes.repeat(num_stages, 1),
-            self.dedup_negatives,
-            self.dedup_beta,
-        )
+        dedup = self._deduplication(outputs, targets, taken)
         losses = {}
         if self.weights["loss_still"]:
             losses["loss_still"] = still_loss(outputs, matched, targets.whwh, padding).sum() / len(
@@ -325,7 +318,24 @@ class InsProCriterion(nn.Module):
             loss_cls=(classification_loss(outputs.logits, one_hot, padding) * per_frame).sum(),
             loss_l1=(l1_loss(boxes, truth, targets.whwh[frame]) * weight).sum(),
             loss_giou=(giou_loss(boxes, truth) * weight).sum(),
-            loss_dedup=(dedup * per_frame[targets.frame].repeat(num_stages)).sum(),
+            loss_dedup=(dedup * per_frame[targets.frame].repeat(len(slots))).sum(),
+        )
+
+    def _deduplication(self, outputs: StageOutput, targets: ClipTargets, taken: Tensor) -> Tensor:
+        """Return the deduplication losses ``(M * O,)`` of the objects, stage by stage.
+
+        Args:
+            outputs: ``(M, F, N, ...)``.
+            targets: The objects.
+            taken: ``(M, F, N)`` booleans, true for slots that are not to be pushed away.
+        """
+        num_stages, _, num_slots = taken.shape
+        return box_deduplication_loss(
+            outputs.boxes[:, targets.frame].reshape(-1, num_slots, 4),
+            taken[:, targets.frame].reshape(-1, num_slots),
+            targets.boxes.repeat(num_stages, 1),
+            self.dedup_negatives,
+            self.dedup_beta,
         )
 
     def mask_losses(self, logits: Tensor, truth: Tensor, weight: Tensor) -> dict[str, Tensor]:

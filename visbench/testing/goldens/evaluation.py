@@ -151,31 +151,18 @@ def _run_tracks(
     metric = METRIC_OF_KIND[content["kind"]]
     expected = expected_of(content)
     agnostic = not content["options"]["use_cats"]
-
-    def run(metric: str, official_bugs: bool) -> EvaluationResult:
-        return evaluate(
-            content["gt"], content["results"], metric, agnostic, official_bugs=official_bugs
-        )
-
-    result = run(metric, bool(content["quirk"]))
-    numbers, curves = result.metrics[metric], result.curves[metric]
-    ours: dict[str, Any] = {
-        "stat_names": list(numbers),
-        "stats": list(numbers.values()),
-        "iou_thresholds": IOU_THRESHOLDS,
-        "precision_shape": curves.precision.shape,
-        "recall_shape": curves.recall.shape,
-        "precision_sha256": _digest(curves.precision),
-        "recall_sha256": _digest(curves.recall),
-    }
-    if "stats_youtube_vis" in expected:
-        other = run("youtube_vis", bool(content["quirk"]))
-        ours["stats_youtube_vis"] = list(other.metrics["youtube_vis"].values())
-    if "stats_intended" in expected:
-        ours["stats_intended"] = list(run(metric, False).metrics[metric].values())
-    for name, values in ours.items():
+    result = _evaluated(content, metric, bool(content["quirk"]))
+    curves = result.curves[metric]
+    for name, values in _statistics(result, metric).items():
         if name in expected:
             comparison.compare(name, expected[name], values)
+    for name, other, official_bugs in (
+        ("stats_youtube_vis", "youtube_vis", bool(content["quirk"])),
+        ("stats_intended", metric, False),
+    ):
+        if name in expected:
+            numbers = _evaluated(content, other, official_bugs).metrics[other]
+            comparison.compare(name, expected[name], list(numbers.values()))
     if "ap_per_category" in expected:
         _compare_mapping(comparison, "ap_per_category", expected, curves.per_category(), None)
     if "occlusion_score" in expected:
@@ -188,6 +175,26 @@ def _run_tracks(
     for name in ("precision", "recall", "scores"):
         if name in arrays:
             comparison.compare(name, arrays[name], getattr(curves, name))
+
+
+def _evaluated(content: Mapping[str, Any], metric: str, official_bugs: bool) -> EvaluationResult:
+    agnostic = not content["options"]["use_cats"]
+    return evaluate(
+        content["gt"], content["results"], metric, agnostic, official_bugs=official_bugs
+    )
+
+
+def _statistics(result: EvaluationResult, metric: str) -> dict[str, Any]:
+    numbers, curves = result.metrics[metric], result.curves[metric]
+    return {
+        "stat_names": list(numbers),
+        "stats": list(numbers.values()),
+        "iou_thresholds": IOU_THRESHOLDS,
+        "precision_shape": curves.precision.shape,
+        "recall_shape": curves.recall.shape,
+        "precision_sha256": _digest(curves.precision),
+        "recall_sha256": _digest(curves.recall),
+    }
 
 
 def _digest(array: Any) -> str:

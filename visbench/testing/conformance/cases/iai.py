@@ -9,23 +9,10 @@ import torch
 
 from visbench.models import VISModel
 from visbench.testing.conformance.case import ConformanceCase
+from visbench.testing.conformance.networks import BACKBONE, NECK, WIDTH
 
-WIDTH = 16
 STRIDE = 16
 _NORM = {"type": "GN", "num_groups": 4}
-
-BACKBONE: dict[str, Any] = {
-    "type": "ResNet",
-    "depth": 18,
-    "base_channels": WIDTH,
-    "stem_channels": WIDTH,
-    "num_stages": 3,
-    "strides": (1, 2, 2),
-    "dilations": (1, 1, 1),
-    "out_indices": (0, 1, 2),
-    "norm_cfg": _NORM,
-    "norm_eval": False,
-}
 
 ASSOCIATION: dict[str, Any] = {
     "in_channels": 4 * WIDTH,
@@ -59,12 +46,7 @@ def _find_something(model: VISModel) -> None:
 MODEL: dict[str, Any] = {
     "type": "IAI",
     "backbone": BACKBONE,
-    "neck": {
-        "type": "FPN",
-        "in_channels": [WIDTH, 2 * WIDTH, 3 * WIDTH],
-        "out_channels": WIDTH,
-        "num_outs": 3,
-    },
+    "neck": {**NECK, "in_channels": [WIDTH, 2 * WIDTH, 3 * WIDTH]},
     "segmenter": {
         "type": "IAICondInst",
         "num_classes": 3,

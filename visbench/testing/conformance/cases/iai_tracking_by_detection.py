@@ -10,8 +10,7 @@ import torch
 from visbench.models import VISModel
 from visbench.testing.conformance.case import ConformanceCase
 from visbench.testing.conformance.cases import iai
-
-WIDTH = iai.WIDTH
+from visbench.testing.conformance.networks import BACKBONE, NECK, WIDTH
 
 
 def _find_nothing(model: VISModel) -> None:
@@ -29,8 +28,8 @@ def _find_something(model: VISModel) -> None:
 
 MODEL: dict[str, Any] = {
     "type": "IAITrackingByDetection",
-    "backbone": iai.BACKBONE,
-    "neck": {**iai.MODEL["neck"], "in_channels": [WIDTH, 2 * WIDTH, 4 * WIDTH]},
+    "backbone": BACKBONE,
+    "neck": NECK,
     "segmenter": iai.MODEL["segmenter"],
     "track_head": {
         "type": "RoITrackHead",

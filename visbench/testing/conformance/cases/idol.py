@@ -9,8 +9,7 @@ import torch
 
 from visbench.models import VISModel
 from visbench.testing.conformance.case import ConformanceCase
-
-WIDTH = 16
+from visbench.testing.conformance.networks import BACKBONE, WIDTH
 
 
 def _find_nothing(model: VISModel) -> None:
@@ -32,18 +31,7 @@ def _spread_outputs(model: VISModel) -> None:
 
 MODEL: dict[str, Any] = {
     "type": "IDOL",
-    "backbone": {
-        "type": "ResNet",
-        "depth": 18,
-        "base_channels": WIDTH,
-        "stem_channels": WIDTH,
-        "num_stages": 3,
-        "strides": (1, 2, 2),
-        "dilations": (1, 1, 1),
-        "out_indices": (1, 2),
-        "norm_cfg": {"type": "GN", "num_groups": 4},
-        "norm_eval": False,
-    },
+    "backbone": {**BACKBONE, "out_indices": (1, 2)},
     "neck": {
         "type": "ChannelMapper",
         "in_channels": [2 * WIDTH, 4 * WIDTH],

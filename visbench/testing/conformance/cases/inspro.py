@@ -7,8 +7,7 @@ from typing import Any
 
 from visbench.models import VISModel
 from visbench.testing.conformance.case import ConformanceCase
-
-WIDTH = 16
+from visbench.testing.conformance.networks import BACKBONE, NECK, WIDTH
 
 
 def _find_nothing(model: VISModel) -> None:
@@ -17,24 +16,8 @@ def _find_nothing(model: VISModel) -> None:
 
 MODEL: dict[str, Any] = {
     "type": "InsPro",
-    "backbone": {
-        "type": "ResNet",
-        "depth": 18,
-        "base_channels": WIDTH,
-        "stem_channels": WIDTH,
-        "num_stages": 3,
-        "strides": (1, 2, 2),
-        "dilations": (1, 1, 1),
-        "out_indices": (0, 1, 2),
-        "norm_cfg": {"type": "GN", "num_groups": 4},
-        "norm_eval": False,
-    },
-    "neck": {
-        "type": "FPN",
-        "in_channels": [WIDTH, 2 * WIDTH, 4 * WIDTH],
-        "out_channels": WIDTH,
-        "num_outs": 3,
-    },
+    "backbone": BACKBONE,
+    "neck": NECK,
     "head": {
         "type": "InsProHead",
         "num_classes": 3,

@@ -9,9 +9,9 @@ import torch
 
 from visbench.models import VISModel
 from visbench.testing.conformance.case import ConformanceCase
+from visbench.testing.conformance.networks import BACKBONE, NECK, WIDTH
 
 NUM_CLASSES = 3
-WIDTH = 16
 STRIDES = [4, 8, 16]
 
 
@@ -79,24 +79,8 @@ _PROPOSALS = {
 
 DETECTOR: dict[str, Any] = {
     "type": "MaskRCNN",
-    "backbone": {
-        "type": "ResNet",
-        "depth": 18,
-        "base_channels": WIDTH,
-        "stem_channels": WIDTH,
-        "num_stages": 3,
-        "strides": (1, 2, 2),
-        "dilations": (1, 1, 1),
-        "out_indices": (0, 1, 2),
-        "norm_cfg": {"type": "GN", "num_groups": 4},
-        "norm_eval": False,
-    },
-    "neck": {
-        "type": "FPN",
-        "in_channels": [WIDTH, 2 * WIDTH, 4 * WIDTH],
-        "out_channels": WIDTH,
-        "num_outs": 3,
-    },
+    "backbone": BACKBONE,
+    "neck": NECK,
     "rpn_head": {
         "type": "RPNHead",
         "in_channels": WIDTH,

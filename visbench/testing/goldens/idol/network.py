@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Golden cases of IDOL: network.
-
-Networks have the sizes of the reference implementation, are filled under its names and loaded
-through the converter of its checkpoints. Frames, queries and classes come from the stored arrays.
-"""
+"""Golden cases of IDOL: network. Frames, queries and classes come from the stored arrays."""
 
 from __future__ import annotations
 
@@ -13,9 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from visbench.models.conversion import SourceWeights, source_names
-from visbench.models.idol.checkpoint import VNEXT_RULES, from_vnext
-from visbench.models.idol.detector import IDOL
 from visbench.models.idol.head import IDOLHead
 from visbench.models.idol.image_results import (
     StillImageAssociation,
@@ -34,102 +27,14 @@ from visbench.testing.goldens.idol.learning import (
     LOSS_TOLERANCES,
     loss_components,
 )
-from visbench.testing.parity import EXACT, GoldenCase, GoldenError, Tolerance
-from visbench.testing.seeded_weights import fill_state_dict, seeded_input
+from visbench.testing.goldens.idol.model import CHANNELS, build, fill, swin
+from visbench.testing.parity import EXACT, GoldenCase, Tolerance
+from visbench.testing.seeded_weights import seeded_input
 
 Results = dict[str, Any]
 
-CHANNELS = 256
-"""Not to be seen in any shape; the group's README fixes them."""
-
 ENCODER_TOKEN_STEP = 4
 TRANSFORMER_PREFIX = "detr.detr.transformer."
-
-# Integers, which the seeded fill would set to 0; they keep their own values.
-OWN_VALUES = ("num_batches_tracked", "relative_position_index")
-
-
-def _resnet(depth: int) -> dict[str, Any]:
-    return {
-        "type": "mmdet.ResNet",
-        "depth": depth,
-        "out_indices": (1, 2, 3),
-        "frozen_stages": 1,
-        "norm_cfg": {"type": "BN", "requires_grad": False},
-    }
-
-
-def _swin(embed_dim: int, depths: list[int], num_heads: list[int], window: int) -> dict[str, Any]:
-    return {
-        "type": "mmdet.SwinTransformer",
-        "embed_dims": embed_dim,
-        "depths": depths,
-        "num_heads": num_heads,
-        "window_size": window,
-    }
-
-
-BACKBONES = {
-    "r50": ([512, 1024, 2048], _resnet(50)),
-    "r101": ([512, 1024, 2048], _resnet(101)),
-    "swinl": (
-        [384, 768, 1536],
-        {**_swin(192, [2, 2, 18, 2], [6, 12, 24, 48], 12), "out_indices": (1, 2, 3)},
-    ),
-}
-
-
-def fill(model: nn.Module) -> None:
-    """Fill a model, or parts of one under the names of the whole, with the seeded weights.
-
-    Raises:
-        GoldenError: If the converter leaves something without a value.
-    """
-    ours = model.state_dict()
-    names = {
-        source: ours[name] for name, source in source_names(model.state_dict(), VNEXT_RULES).items()
-    }
-    weights = from_vnext(SourceWeights(fill_state_dict(names), "seeded weights"), model)
-    missing = model.load_state_dict(weights, strict=False).missing_keys
-    missing = [name for name in missing if not name.endswith(OWN_VALUES)]
-    if missing:
-        raise GoldenError(f"the converter of IDOL gives no value for {missing[:3]}")
-
-
-def build(golden: GoldenCase, **options: Any) -> IDOL:
-    """Return the filled model of a case.
-
-    Raises:
-        GoldenError: If the case's config names a backbone that the method has not.
-    """
-    config = str(golden.setting("config"))
-    backbone = config.rsplit("_", 1)[-1].lower()
-    if backbone not in BACKBONES:
-        raise GoldenError(f"{golden.path}: config {config!r} names none of {sorted(BACKBONES)}")
-    in_channels, backbone_config = BACKBONES[backbone]
-    model: IDOL = MODELS.build(
-        {
-            "type": "visbench.IDOL",
-            "data_preprocessor": {"type": "visbench.ClipPreprocessor", "bgr_to_rgb": False},
-            "backbone": backbone_config,
-            "neck": {
-                "type": "mmdet.ChannelMapper",
-                "in_channels": in_channels,
-                "kernel_size": 1,
-                "out_channels": CHANNELS,
-                "bias": True,
-                "act_cfg": None,
-                "norm_cfg": {"type": "GN", "num_groups": 32},
-                "num_outs": len(in_channels) + 1,
-            },
-            "transformer": {"dropout": 0.0},
-            "head": {"type": "visbench.IDOLHead", "num_classes": golden.setting("num_classes")},
-            **options,
-        }
-    )
-    if not golden.load_weights(model):
-        fill(model)
-    return model.eval()
 
 
 def _tensor(golden: GoldenCase, name: str) -> Tensor:
@@ -166,12 +71,6 @@ def _forward_r50(golden: GoldenCase) -> Results:
     )
     memory = torch.cat([level.flatten(2) for level in decoded.memory], dim=2).transpose(1, 2)
     hidden = decoded.hidden[:, :, queries]
-    levels = {
-        f"{kind}{first + index}": value
-        for kind, first in (("res", 3), ("proj", 0))
-        for index, value in enumerate(seen[kind])
-    }
-    levels["pos0"] = encoded[0][1]
     return {
         "pred_logits": outputs.logits,
         "pred_boxes": outputs.boxes,
@@ -185,6 +84,19 @@ def _forward_r50(golden: GoldenCase) -> Results:
         "memory": memory[:, tokens],
         "hs_first": hidden[0],
         "hs_last": hidden[-1],
+        **_levels(golden, seen, encoded),
+    }
+
+
+def _levels(golden: GoldenCase, seen: Results, encoded: list[tuple[Tensor, Tensor]]) -> Results:
+    """Return the levels of backbone and neck, with positions and padding, thinned as stored."""
+    levels = {
+        f"{kind}{first + index}": value
+        for kind, first in (("res", 3), ("proj", 0))
+        for index, value in enumerate(seen[kind])
+    }
+    levels["pos0"] = encoded[0][1]
+    return {
         **{name: _thinned(value, golden, name) for name, value in levels.items()},
         **{f"res{3 + level}_padmask": encoded[level][0] for level in range(len(seen["res"]))},
     }
@@ -297,7 +209,7 @@ def _backbone_swin(golden: GoldenCase) -> Results:
         "num_heads": golden.setting("swin", "num_heads"),
         "window": golden.setting("swin", "window_size"),
     }
-    backbone = MODELS.build(_swin(**sizes))
+    backbone = MODELS.build(swin(**sizes))
     backbone.eval()
     fill(nn.ModuleDict({"backbone": backbone}))
     low, high = golden["input_range"].tolist()

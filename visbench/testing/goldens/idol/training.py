@@ -13,7 +13,7 @@ from visbench.models.conversion import source_names
 from visbench.models.idol.checkpoint import VNEXT_RULES
 from visbench.models.idol.detector import IDOL
 from visbench.testing.golden_parts import GoldenPart
-from visbench.testing.goldens.idol.network import build
+from visbench.testing.goldens.idol.model import build
 from visbench.testing.parity import EXACT, GoldenCase, Tolerance
 from visbench.testing.seeded_weights import seeded_input
 
