@@ -14,6 +14,9 @@ from torch.utils.checkpoint import checkpoint
 
 from visbench.benchmark.training_memory import KeptTensors, mixed_precision, training_memory
 from visbench.engine import ConfigError
+from visbench.testing.conformance.case import ConformanceCase
+from visbench.testing.conformance.cases import CASES
+from visbench.testing.conformance.training_checks import total_loss
 
 SAMPLES, WIDTH, HIDDEN = 5, 4, 8
 FLOAT, HALF = 4, 2
@@ -125,6 +128,21 @@ def test_layers_that_a_gpu_computes_in_single_precision(amp: bool) -> None:
         assert product.softmax(-1).dtype == torch.float32
         assert nn.LayerNorm(4)(product).dtype == torch.float32
         assert product.relu().dtype == half
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_method_has_about_the_same_loss_in_mixed_precision(case: ConformanceCase) -> None:
+    losses = []
+    for wrapper in ("OptimWrapper", "AmpOptimWrapper"):
+        model = case.build().train()
+        with mixed_precision(config(type=wrapper), "cpu"):
+            loss = total_loss(case, model)
+        loss.backward()
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        assert all(torch.isfinite(gradient).all() for gradient in gradients)
+        losses.append(float(loss.detach()))
+    assert losses[1] == pytest.approx(losses[0], rel=0.1)
+    assert losses[1] != losses[0]
 
 
 def test_a_config_without_optimizer_is_told() -> None:
