@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +66,7 @@ class KeptTensors:
         peak: Largest value of ``now``.
     """
 
-    def __init__(self, excluded: Iterator[Tensor] | list[Tensor]) -> None:
+    def __init__(self, excluded: Iterable[Tensor]) -> None:
         self._excluded = {_address(tensor) for tensor in excluded}
         self._users: dict[int, int] = {}
         self.now = 0
@@ -218,7 +218,7 @@ def _tensors_of(value: Any) -> Iterator[Tensor]:
             yield from _tensors_of(item)
 
 
-def _bytes(tensors: Any) -> int:
+def _bytes(tensors: Iterable[Tensor]) -> int:
     """Return the bytes of tensors, each storage once."""
     storages = {_address(tensor): tensor.untyped_storage().nbytes() for tensor in tensors}
     return sum(storages.values())
