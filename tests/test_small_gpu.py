@@ -15,16 +15,16 @@ from visbench.registry import MODELS
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = {
-    "idol_r50_1xb1-accum32-amp-12k_youtubevis2019": "idol_r50_8xb4-12k_youtubevis2019",
-    "inspro_r50_1xb1-accum8-amp-32k_youtubevis2019": "inspro_r50_8xb1-32k_youtubevis2019",
-    "iai_r50_1xb2-accum8-amp-12e_youtubevis2019": "iai_r50_4xb4-12e_youtubevis2019",
-    "propose-reduce_r50_1xb5-accum4-amp-4e_youtubevis2019": (
+    "idol_r50-8gb_1xb1-accum32-amp-12k_youtubevis2019": "idol_r50_8xb4-12k_youtubevis2019",
+    "inspro_r50-8gb_1xb1-accum8-amp-32k_youtubevis2019": "inspro_r50_8xb1-32k_youtubevis2019",
+    "iai_r50-8gb_1xb2-accum8-amp-12e_youtubevis2019": "iai_r50_4xb4-12e_youtubevis2019",
+    "propose-reduce_r50-8gb_1xb5-accum4-amp-4e_youtubevis2019": (
         "propose-reduce_r50_4xb5-4e_youtubevis2019"
     ),
-    "masktrack_rcnn_r50_1xb4-accum2-amp-12e_youtubevis2019": (
+    "masktrack_rcnn_r50-8gb_1xb4-accum2-amp-12e_youtubevis2019": (
         "masktrack_rcnn_r50_8xb1-12e_youtubevis2019"
     ),
-    "mask2former_vis_r50_1xb2-accum8-amp-6k_youtubevis2019": (
+    "mask2former_vis_r50-8gb_1xb2-accum8-amp-6k_youtubevis2019": (
         "mask2former_vis_r50_8xb2-6k_youtubevis2019"
     ),
 }

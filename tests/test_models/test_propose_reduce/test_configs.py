@@ -121,7 +121,7 @@ def test_config_is_complete_and_consistent(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(FULL))
 def test_name_and_schedule_agree(name: str) -> None:
     config = read(name)
-    found = re.search(r"_(r50|r101|x101)_(\d)xb(\d)(?:-accum(\d)-amp)?-(\d)e_", name)
+    found = re.search(r"_(r50|r101|x101)(?:-8gb)?_(\d)xb(\d)(?:-accum(\d)-amp)?-(\d)e_", name)
     assert found
     backbone, gpus, batch_size, batches, epochs = found.groups()
     loader = config.train_dataloader
