@@ -95,6 +95,8 @@ def test_terms_are_read_from_the_config() -> None:
         ),
         ("val_dataloader__dataset__pipeline", [], "test resolution", "as in the data"),
         ("train_dataloader__batch_size", 2, "frames seen", 600),
+        ("train_cfg__batches_per_update", 3, "clips per iteration", 12),
+        ("train_cfg__batches_per_update", 3, "frames seen", 3600),
         (
             "train_dataloader__dataset",
             {"datasets": [{"type": "A", "split": "x"}, {"type": "B", "split": "y"}]},

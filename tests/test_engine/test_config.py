@@ -10,8 +10,8 @@ from mmengine.device import utils as mmengine_device
 
 from visbench.engine import ConfigError, build_runner, load_config, select_device
 from visbench.engine.commands import test_parser as make_test_parser
-from visbench.engine.commands import train_parser
-from visbench.engine.config import use_amp, use_scaled_learning_rate
+from visbench.engine.commands import train, train_parser
+from visbench.engine.config import check_precision, use_amp, use_scaled_learning_rate
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,27 @@ def test_amp_needs_a_gpu_and_a_plain_wrapper(
     config.optim_wrapper.type = "ApexOptimWrapper"
     with pytest.raises(ConfigError, match="ApexOptimWrapper"):
         use_amp(config)
+
+
+@pytest.mark.parametrize("device", ["cpu", "mps"])
+def test_a_config_in_mixed_precision_needs_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    config = load_config(toy_config(tmp_path), {"optim_wrapper.type": "AmpOptimWrapper"})
+    monkeypatch.setattr(mmengine_device, "DEVICE", "cuda")
+    check_precision(config)
+    monkeypatch.setattr(mmengine_device, "DEVICE", device)
+    with pytest.raises(ConfigError, match=r"--cfg-options optim_wrapper\.type=OptimWrapper"):
+        check_precision(config)
+    config.optim_wrapper.type = "OptimWrapper"
+    check_precision(config)
+
+
+def test_training_in_mixed_precision_on_the_cpu_does_not_start(tmp_path: Path) -> None:
+    words = [toy_config(tmp_path), "--device", "cpu", "--work-dir", str(tmp_path / "work")]
+    with pytest.raises(ConfigError, match="needs a GPU with CUDA"):
+        train([*words, "--cfg-options", "optim_wrapper.type=AmpOptimWrapper"])
+    assert not (tmp_path / "work").exists()
 
 
 def test_scaled_learning_rate_needs_the_base(tmp_path: Path) -> None:

@@ -14,7 +14,11 @@ DEMO = str(IDOL / "idol_demo_movingshapes.py")
 
 
 @pytest.mark.parametrize(
-    "name", ["get_flops", "print_config", "analyze_logs", "collect_env", "browse_dataset"]
+    "name",
+    [
+        *("get_flops", "get_training_memory", "print_config", "analyze_logs", "collect_env"),
+        "browse_dataset",
+    ],
 )
 def test_help_teaches_by_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
@@ -40,6 +44,25 @@ def test_operations_of_a_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert load_tool("get_flops").main(words) == 0
     stem = json.loads(out.read_text())["parts"]["backbone.conv1"]["gflops"]
     assert stem == pytest.approx(2 * 3 * 32 * 49 * 64 * 96 / 1e9)
+
+
+def test_memory_of_a_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "memory.json"
+    words = [DEMO, "--device", "cpu", "--frame-size", "64", "96", "--draws", "8"]
+    options = ["--cfg-options", "train_dataloader.batch_size=1"]
+    found = {}
+    for name, added in (("two", []), ("one", options)):
+        assert load_tool("get_training_memory").main([*words, "--json", str(out), *added]) == 0
+        found[name] = json.loads(out.read_text())
+    two, one = found["two"], found["one"]
+    assert "2 samples, 4 frames, at most 64x96, float32" in capsys.readouterr().out
+    assert (two["samples"], one["samples"], two["measured"]) == (2, 1, None)
+    assert 1.7 < two["activations"] / one["activations"] < 2.1
+    parts = ("weights", "gradients", "optimizer_state")
+    assert [two[part] for part in parts] == [one[part] for part in parts]
+    assert two["total"] == sum(two[part] for part in (*parts, "activations"))
+    # AdamW keeps two values per parameter and counts the steps of each tensor.
+    assert two["optimizer_state"] == pytest.approx(2 * two["gradients"], rel=0.01)
 
 
 def test_a_config_is_printed_whole_in_part_and_against_another(
@@ -90,10 +113,13 @@ def test_the_environment(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_errors_of_configs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("get_flops", "print_config"):
+    for name in ("get_flops", "get_training_memory", "print_config"):
         assert load_tool(name).main([str(tmp_path / "none.py")]) == 1
         assert "none.py does not exist" in capsys.readouterr().err
     config = tmp_path / "config.py"
     config.write_text("a = 1\n")
     assert load_tool("get_flops").main([str(config)]) == 1
     assert "test_dataloader" in capsys.readouterr().err
+    config.write_text("model = dict(type='visbench.IDOLTracker')\n")
+    assert load_tool("get_training_memory").main([str(config), "--device", "cpu"]) == 1
+    assert capsys.readouterr().err.startswith("error: ")

@@ -41,7 +41,7 @@ def read_terms(config: Settings, test_settings: Settings | None = None) -> dict[
     """
     train = config["train_dataloader"]
     tested = test_settings or config["val_dataloader"]["dataset"]
-    iterations = config["train_cfg"].get("max_iters")
+    iterations, batch = config["train_cfg"].get("max_iters"), _batch(config)
     found = {
         BACKBONE: _backbone(config["model"]),
         INITIALISATION: _initialisation(config),
@@ -49,8 +49,8 @@ def read_terms(config: Settings, test_settings: Settings | None = None) -> dict[
         TRAINING_RESOLUTION: _resolution(train["dataset"]),
         TEST_RESOLUTION: _resolution(tested),
         ITERATIONS: iterations,
-        BATCH: train.get("batch_size"),
-        FRAMES_SEEN: _frames_seen(train, iterations),
+        BATCH: batch,
+        FRAMES_SEEN: _frames_seen(train["dataset"], batch, iterations),
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -126,8 +126,12 @@ def _size(value: Any) -> str:
     return "x".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value or "")
 
 
-def _frames_seen(train: Settings, iterations: int | None) -> int | None:
-    batch, settings = train.get("batch_size"), train["dataset"]
+def _batch(config: Settings) -> int | None:
+    size = config["train_dataloader"].get("batch_size")
+    return size and size * config["train_cfg"].get("batches_per_update", 1)
+
+
+def _frames_seen(settings: Settings, batch: int | None, iterations: int | None) -> int | None:
     if not iterations or not batch:
         return None
     draws = iterations * batch

@@ -19,6 +19,7 @@ from visbench.datasets.frame_source import FrameError
 from visbench.engine.checkpoint_hook import remove_partial_files
 from visbench.engine.config import (
     OptionsAction,
+    check_precision,
     load_config,
     unknown_name,
     use_amp,
@@ -187,6 +188,7 @@ def train(arguments: Sequence[str] | None = None) -> None:
     config = _configure(args)
     if args.amp:
         use_amp(config)
+    check_precision(config)
     if args.auto_scale_lr:
         use_scaled_learning_rate(config)
     if args.resume is not None:

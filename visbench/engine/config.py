@@ -132,6 +132,20 @@ def use_amp(config: Config) -> None:
     config.optim_wrapper.setdefault("loss_scale", "dynamic")
 
 
+def check_precision(config: Config) -> None:
+    """Check that the device can train with the precision of a config.
+
+    Raises:
+        ConfigError: If it is mixed, which takes a GPU, and there is none.
+    """
+    kind = config.get("optim_wrapper", {}).get("type")
+    if kind == "AmpOptimWrapper" and get_device() in ("cpu", "mps"):
+        raise ConfigError(
+            f"optim_wrapper.type is {kind!r}, mixed precision, which needs a GPU with CUDA; train "
+            "without it by --cfg-options optim_wrapper.type=OptimWrapper"
+        )
+
+
 def use_scaled_learning_rate(config: Config) -> None:
     """Scale the learning rate by the batch size.
 

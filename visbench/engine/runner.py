@@ -77,6 +77,19 @@ class VISRunner(Runner):
         self.logger.info(f"Load checkpoint from {filename}")
         return checkpoint
 
+    def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
+        """Scale the learning rate by the samples per update, if ``auto_scale_lr`` is enabled.
+
+        Args:
+            optim_wrapper: Its learning rates are scaled.
+            auto_scale_lr: ``enable``, and ``base_batch_size`` that the rates are for.
+        """
+        batches = getattr(self.train_loop, "batches_per_update", 1)
+        if auto_scale_lr and "base_batch_size" in auto_scale_lr:
+            base = auto_scale_lr["base_batch_size"] / batches
+            auto_scale_lr = {**auto_scale_lr, "base_batch_size": base}
+        super().scale_lr(optim_wrapper, auto_scale_lr)
+
     def _need(self, strict: bool) -> str:
         if strict or self._resuming:
             return "resume"

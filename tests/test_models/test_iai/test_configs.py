@@ -143,9 +143,11 @@ def test_config_is_complete_and_consistent(name: str) -> None:
     assert model.neck.in_channels[-1:] == inputs
     if not name.endswith("_movingshapes"):
         batch_size = config.train_dataloader.batch_size
-        gpus = 16 // batch_size
-        assert config.auto_scale_lr.base_batch_size == gpus * batch_size
-        assert f"_{gpus}xb{batch_size}-12e_" in name
+        batches = config.train_cfg.get("batches_per_update", 1)
+        gpus = 16 // (batch_size * batches)
+        assert config.auto_scale_lr.base_batch_size == gpus * batch_size * batches
+        small = f"-accum{batches}-amp" if batches > 1 else ""
+        assert f"_{gpus}xb{batch_size}{small}-12e_" in name
         assert ("r101" in name) == (model.backbone.depth == 101)
     is_reference = name.endswith("-reference")
     assert all((model.get(field) == value) == is_reference for field, value in REFERENCE.items())

@@ -121,11 +121,12 @@ def test_config_is_complete_and_consistent(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(FULL))
 def test_name_and_schedule_agree(name: str) -> None:
     config = read(name)
-    found = re.search(r"_(r50|r101|x101)_(\d)xb(\d)-(\d)e_", name)
+    found = re.search(r"_(r50|r101|x101)(?:-8gb)?_(\d)xb(\d)(?:-accum(\d)-amp)?-(\d)e_", name)
     assert found
-    backbone, gpus, batch_size, epochs = found.groups()
+    backbone, gpus, batch_size, batches, epochs = found.groups()
     loader = config.train_dataloader
-    step = int(gpus) * int(batch_size)
+    step = int(gpus) * int(batch_size) * int(batches or 1)
+    assert config.train_cfg.get("batches_per_update", 1) == int(batches or 1)
     assert loader.batch_size == int(batch_size)
     # Draws of a mixture are its own, in no groups.
     mixed = loader.dataset.type == "visbench.MixedDataset"
