@@ -36,7 +36,7 @@ def contents(draw: st.DrawFn, kind: str) -> dict[str, Any]:
         video_id = file.add_video(names, *SIZE)
         count = draw(st.integers(1, 4))
         owners = np.random.default_rng(draw(st.integers(0, 2**16))).integers(
-            0, count + 1, (length, *SIZE)
+            0, count + 2, (length, *SIZE)
         )
         # In the order of their labels: classes first, as MOTS numbers them.
         kinds = sorted(draw(st.sampled_from(sorted(file.categories))) for _ in range(count))
@@ -44,6 +44,10 @@ def contents(draw: st.DrawFn, kind: str) -> dict[str, Any]:
             there = [t for t in range(length) if draw(st.booleans()) or t == 0]
             masks = {t: encode(owners[t] == number) for t in there}
             file.add_track(video_id, category, masks, f"object {number}")
+        ignored = [t for t in range(length) if draw(st.booleans())]
+        for category in file.categories if ignored else ():
+            masks = {t: encode(owners[t] == count + 1) for t in ignored}
+            file.add_track(video_id, category, masks, "ignored", is_crowd=True)
     return file.content()
 
 
@@ -93,10 +97,30 @@ def write_png(path: Path, labels: Any) -> None:
     Image.fromarray(labels).save(path)
 
 
-def test_void_belongs_to_nobody(tmp_path: Path) -> None:
+def test_a_region_to_ignore_is_a_crowd_of_every_category(tmp_path: Path) -> None:
     write_png(tmp_path / "a" / "0.png", np.array([[0, 10_000], [1003, 2001]], np.uint16))
+    write_png(tmp_path / "a" / "1.png", np.array([[0, 0], [1003, 0]], np.uint16))
     file = read_label_maps(tmp_path, LABEL_FORMATS["mots"](("car", "pedestrian")))
-    assert [track["category_id"] for track in file.tracks] == [1, 2]
+    found = [(track["category_id"], track["iscrowd"], track["areas"]) for track in file.tracks]
+    assert found == [(1, 0, [1, 1]), (2, 0, [1, None]), (1, 1, [1, None]), (2, 1, [1, None])]
+    assert file.notes == [
+        f"{tmp_path}: regions to ignore (label 10000) in 1 frames of 1 videos; a crowd "
+        "(iscrowd: 1) of every category stands there"
+    ]
+
+
+def test_a_crowd_is_drawn_as_void_where_there_is_no_object(tmp_path: Path) -> None:
+    file = AnnotationFile("drawn", {1: "car", 2: "pedestrian"})
+    video = file.add_video(["a/0.jpg"], 6, 8)
+    file.add_track(video, 1, {0: box_mask((0, 0, 6, 4), 6, 8)}, "crowd", is_crowd=True)
+    file.add_track(video, 2, {0: box_mask((0, 0, 2, 2), 6, 8)}, "object")
+    notes = write_label_maps(file.content(), tmp_path, LABEL_FORMATS["mots"](CLASSES["mots"]))
+    labels = np.asarray(Image.open(tmp_path / "a" / "0.png"))
+    assert ((labels == 2000).sum(), (labels == 10_000).sum()) == (4, 20)
+    assert notes == [
+        "video a: crowds of 1 of 2 categories became regions to ignore for all of them (label "
+        "10000)"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,12 @@ class AnnotationFile:
         return number
 
     def add_track(
-        self, video_id: int, category_id: int, shapes: Mapping[int, Shape], where: str
+        self,
+        video_id: int,
+        category_id: int,
+        shapes: Mapping[int, Shape],
+        where: str,
+        is_crowd: bool = False,
     ) -> None:
         """Add an object.
 
@@ -85,6 +90,7 @@ class AnnotationFile:
             category_id: Its category.
             shapes: Its mask or box by 0-based frame; masks without a pixel count as absent.
             where: The object in the source, for messages.
+            is_crowd: Whether it stands for a region in which nothing counts.
 
         Raises:
             InputError: If masks and boxes are mixed; or an earlier object has the other kind.
@@ -103,7 +109,7 @@ class AnnotationFile:
             self.notes.append(f"{self.source}: {where} has no pixel in any frame; left out")
             return
         track: dict[str, Any] = {"id": len(self.tracks) + 1, "video_id": video_id}
-        track |= {"category_id": category_id, "iscrowd": 0, "bboxes": boxes}
+        track |= {"category_id": category_id, "iscrowd": int(is_crowd), "bboxes": boxes}
         with_masks = self._has_masks(masks, boxes, where)
         if with_masks:
             areas = [None if mask is None else rle_area(mask) for mask in masks]

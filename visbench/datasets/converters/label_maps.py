@@ -5,6 +5,9 @@
 DAVIS       8 bits with a palette; 0 is background, 255 void, others are objects without a class
 MOTS        16 bits; 0 is background, 10000 a region to ignore, others ``1000 * class + object``
 ==========  ========================================================================================
+
+Void and regions to ignore are pixels where nothing counts, whatever its class. The layout of
+YouTube-VIS says that by a crowd (``iscrowd: 1``), which has a category: there is one of each.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +50,7 @@ class LabelFormat(ABC):
     """
 
     void: int
-    """Label of pixels that belong to nobody."""
+    """Label of pixels where nothing counts."""
 
     dtype: type[np.integer[Any]]
     """Type of the labels."""
@@ -171,6 +174,8 @@ def read_label_maps(
 ) -> AnnotationFile:
     """Read a folder with one folder of PNGs per video, or the PNGs of one video.
 
+    Void, or the region to ignore, becomes a crowd of every category; a note says how much there is.
+
     Args:
         source: The folder, such as ``DAVIS/Annotations_unsupervised/480p`` or ``instances``.
         label_format: What the pixels mean.
@@ -184,17 +189,24 @@ def read_label_maps(
     """
     categories = dict(enumerate(label_format.classes, start=1))
     file = AnnotationFile(str(source), categories)
+    ignored: list[int] = []
     for video in progress(sub_folders(Path(source), "*.png"), "videos"):
         paths = sorted(video.glob("*.png"), key=lambda path: natural_key(path.name))
         stems = [path.stem for path in paths]
         names = match_frames(video, stems, None if images is None else Path(images), suffix)
-        _read_video(file, label_format, paths, names)
+        ignored.append(_read_video(file, label_format, paths, names))
+    if any(ignored):
+        file.notes.append(
+            f"{source}: regions to ignore (label {label_format.void}) in {sum(ignored)} frames of "
+            f"{sum(map(bool, ignored))} videos; a crowd (iscrowd: 1) of every category stands there"
+        )
     return file
 
 
 def _read_video(
     file: AnnotationFile, label_format: LabelFormat, paths: Sequence[Path], names: Sequence[str]
-) -> None:
+) -> int:
+    """Add a video; return the number of its frames with a region to ignore."""
     frames = {Path(name).stem: frame for frame, name in enumerate(names)}
     shapes: dict[int, dict[int, RLE]] = defaultdict(dict)
     categories: dict[int, int] = {}
@@ -207,13 +219,18 @@ def _read_video(
                 str(path), "", "", f"has the size {labels.shape}, {paths[0].name} has {size}",
                 "All frames of a video must have one size",
             )  # fmt: skip
-        for label in np.setdiff1d(labels, (0, label_format.void)).tolist():
-            categories.setdefault(label, label_format.category_id(label, path))
+        for label in np.setdiff1d(labels, (0,)).tolist():
+            if label != label_format.void:
+                categories.setdefault(label, label_format.category_id(label, path))
             shapes[label][frames[path.stem]] = encode(labels == label)
     assert size is not None
     video_id = file.add_video(names, *size)
-    for label in sorted(shapes):
-        file.add_track(video_id, categories[label], shapes[label], f"{names[0]}, label {label}")
+    for label, category in sorted(categories.items()):
+        file.add_track(video_id, category, shapes[label], f"{names[0]}, label {label}")
+    ignored = shapes.get(label_format.void, {})
+    for category in file.categories if ignored else ():
+        file.add_track(video_id, category, ignored, f"{names[0]}, region to ignore", is_crowd=True)
+    return len(ignored)
 
 
 def write_label_maps(
@@ -225,6 +242,8 @@ def write_label_maps(
 ) -> list[str]:
     """Write one folder of PNGs per video.
 
+    Crowds become void, or the region to ignore, where there is no object.
+
     Args:
         content: Annotations in YouTube-VIS layout with masks in RLE.
         folder: Gets a folder per video, named like that of its frames.
@@ -233,7 +252,8 @@ def write_label_maps(
         source: The file, for messages.
 
     Returns:
-        Remarks: where masks overlap, the object that comes first in the file has the pixels.
+        Remarks: where masks overlap, the object that comes first in the file has the pixels; a
+        crowd of some of the categories stands for all of them in the PNGs.
 
     Raises:
         InputError: There are no masks, or objects that do not fit into the format.
@@ -244,16 +264,30 @@ def write_label_maps(
     notes = []
     for video in progress(content["videos"], "videos"):
         name = video_name(video)
+        objects = [track for track in tracks[video["id"]] if not track["is_crowd"]]
+        crowds = [track for track in tracks[video["id"]] if track["is_crowd"]]
         try:
-            numbers = label_format.labels([t["category_id"] for t in tracks[video["id"]]])
+            numbers = label_format.labels([track["category_id"] for track in objects])
         except ValueError as error:
             raise InputError(source, f"video {video['id']}", "", str(error)) from error
-        hidden = _write_video(video, tracks[video["id"]], numbers, targets[name], label_format)
+        hidden = _write_video(video, objects, numbers, crowds, targets[name], label_format)
         if hidden:
             notes.append(
                 f"video {name}: {hidden} pixels of several masks; the first object has them"
             )
+        notes += _crowd_notes(name, crowds, len(content["categories"]), label_format)
     return notes
+
+
+def _crowd_notes(
+    name: str, crowds: Sequence[Mapping[str, Any]], categories: int, label_format: LabelFormat
+) -> Iterator[str]:
+    found = len({crowd["category_id"] for crowd in crowds})
+    if 0 < found < categories:
+        yield (
+            f"video {name}: crowds of {found} of {categories} categories became regions to ignore "
+            f"for all of them (label {label_format.void})"
+        )
 
 
 def _tracks_with_masks(content: Mapping[str, Any], source: str) -> dict[Any, list[dict[str, Any]]]:
@@ -270,6 +304,7 @@ def _tracks_with_masks(content: Mapping[str, Any], source: str) -> dict[Any, lis
         except ValueError as error:
             raise InputError(source, where, "segmentations", str(error)) from error
         track = {"category_id": annotation["category_id"], "masks": masks}
+        track["is_crowd"] = bool(annotation.get("iscrowd"))
         tracks[annotation["video_id"]].append(track)
     return tracks
 
@@ -291,6 +326,7 @@ def _write_video(
     video: Mapping[str, Any],
     tracks: Sequence[Mapping[str, Any]],
     numbers: Sequence[int],
+    crowds: Sequence[Mapping[str, Any]],
     folder: Path,
     label_format: LabelFormat,
 ) -> int:
@@ -304,6 +340,9 @@ def _write_video(
                 inside = decode_mask(mask)
                 hidden += int((labels[inside] != 0).sum())
                 labels[inside & (labels == 0)] = number
+        for crowd in crowds:
+            if (mask := crowd["masks"][frame]) is not None:
+                labels[decode_mask(mask) & (labels == 0)] = label_format.void
         target = folder / f"{Path(file_name).stem}.png"
         partial = target.with_name(f".{target.name}.partial")
         label_format.image(labels).save(partial, format="PNG")
