@@ -48,6 +48,8 @@ examples:
 
 The checker of tools/check_dataset.py must find no defect, or nothing is written; with --images it
 looks at every frame. What a source cannot say is not made up: no class in davis, no crowd in cvat.
+Void of davis and the region to ignore of mots are crowds (iscrowd: 1) of every category, and the
+reverse. PNGs of an earlier call in OUT are replaced; OUT with other PNGs is refused.
 
 exit status: 0 written, 2 the source cannot be converted (file and field are named)
 """

@@ -92,6 +92,44 @@ def test_frames_without_png_have_no_objects(tmp_path: Path) -> None:
     write_annotation_file(file.content(), tmp_path / "out.json", tmp_path / "images")
 
 
+def drawn(names: list[str], count: int = 1) -> dict[str, Any]:
+    """Return annotations of objects side by side."""
+    file = AnnotationFile("drawn", {1: "car", 2: "pedestrian"})
+    video = file.add_video(names, 6, 8)
+    for index in range(count):
+        mask = box_mask((2 * index, 0, 2, 4), 6, 8)
+        file.add_track(video, 2, dict.fromkeys(range(len(names)), mask), f"object {index}")
+    return file.content()
+
+
+def test_an_export_replaces_exactly_the_one_before(tmp_path: Path) -> None:
+    label_format = LABEL_FORMATS["davis"](("object",))
+    write_label_maps(drawn(["a/0.jpg", "a/1.jpg"]), tmp_path, label_format)
+    (tmp_path / "a" / "notes.txt").write_text("kept")
+    write_label_maps(drawn(["b/0.jpg", "b/1.jpg"]), tmp_path, label_format)
+    write_label_maps(drawn(["b/0.jpg"], 2), tmp_path, label_format)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    names = {path.relative_to(tmp_path).as_posix() for path in files}
+    assert names == {"a/notes.txt", "b/0.png", "labels.json"}
+    assert json.loads((tmp_path / "labels.json").read_text()) == {
+        "b": {str(i): {"annotation_id": i, "category_id": 2} for i in (1, 2)}
+    }
+    write_label_maps(drawn(["c/0.jpg"]), tmp_path, label_format)
+    assert not (tmp_path / "b").exists()
+    assert len(read_label_maps(tmp_path, label_format).videos) == 1
+
+
+def test_other_images_are_not_touched(tmp_path: Path) -> None:
+    label_format = LABEL_FORMATS["davis"](("object",))
+    write_png(tmp_path / "a" / "5.png", np.ones((6, 8), np.uint8))
+    with pytest.raises(ValueError, match=r"holds 5\.png, .*give a folder of its own"):
+        write_label_maps(drawn(["a/0.jpg"]), tmp_path, label_format)
+    (tmp_path / "labels.json").write_text('{"b": {}}')
+    with pytest.raises(ValueError, match=r"a holds 5\.png"):
+        write_label_maps(drawn(["b/0.jpg"]), tmp_path, label_format)
+    assert [path.name for path in tmp_path.rglob("*.png")] == ["5.png"]
+
+
 def write_png(path: Path, labels: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(labels).save(path)

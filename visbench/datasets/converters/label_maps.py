@@ -36,7 +36,7 @@ from visbench.evaluation.davis_files import read_label_map
 from visbench.evaluation.errors import InputError
 from visbench.structures import RLE, decode_mask
 from visbench.structures.file_names import natural_key
-from visbench.structures.label_maps import voc_palette
+from visbench.structures.label_maps import begin_label_maps, voc_palette
 
 LabelMap = npt.NDArray[np.integer[Any]]
 MOTS_CLASSES = ("car", "pedestrian")
@@ -242,11 +242,13 @@ def write_label_maps(
 ) -> list[str]:
     """Write one folder of PNGs per video.
 
-    Crowds become void, or the region to ignore, where there is no object.
+    Crowds become void, or the region to ignore, where there is no object. ``labels.json`` beside
+    the folders names annotation and category of every label, by video.
 
     Args:
         content: Annotations in YouTube-VIS layout with masks in RLE.
-        folder: Gets a folder per video, named like that of its frames.
+        folder: Gets a folder per video, named like that of its frames. PNGs of an earlier call are
+            removed; other PNGs are an error.
         label_format: What the pixels shall mean.
         progress: Wraps the list of videos to show progress; gets the list and a title.
         source: The file, for messages.
@@ -257,32 +259,51 @@ def write_label_maps(
 
     Raises:
         InputError: There are no masks, or objects that do not fit into the format.
+        ValueError: If the folder holds PNGs that are not of an earlier call.
         OSError: If a file cannot be written.
     """
     tracks = _tracks_with_masks(content, source)
     targets = _targets(content["videos"], Path(folder), source)
+    for video_id, found in tracks.items():
+        try:
+            _give_labels(found, label_format)
+        except ValueError as error:
+            raise InputError(source, f"video {video_id}", "", str(error)) from error
+    names = {video["id"]: video_name(video) for video in content["videos"]}
+    begin_label_maps(Path(folder), {name: _legend(tracks[i]) for i, name in names.items()})
     notes = []
     for video in progress(content["videos"], "videos"):
-        name = video_name(video)
-        objects = [track for track in tracks[video["id"]] if not track["is_crowd"]]
-        crowds = [track for track in tracks[video["id"]] if track["is_crowd"]]
-        try:
-            numbers = label_format.labels([track["category_id"] for track in objects])
-        except ValueError as error:
-            raise InputError(source, f"video {video['id']}", "", str(error)) from error
-        hidden = _write_video(video, objects, numbers, crowds, targets[name], label_format)
+        name, found = names[video["id"]], tracks[video["id"]]
+        hidden = _write_video(video, found, targets[name], label_format)
         if hidden:
             notes.append(
                 f"video {name}: {hidden} pixels of several masks; the first object has them"
             )
-        notes += _crowd_notes(name, crowds, len(content["categories"]), label_format)
+        notes += _crowd_notes(name, found, len(content["categories"]), label_format)
     return notes
 
 
+def _give_labels(tracks: list[dict[str, Any]], label_format: LabelFormat) -> None:
+    """Set ``label`` in the tracks of a video and move the crowds to the end."""
+    tracks.sort(key=lambda track: bool(track["is_crowd"]))
+    objects = [track["category_id"] for track in tracks if not track["is_crowd"]]
+    voids = [label_format.void] * (len(tracks) - len(objects))
+    for track, label in zip(tracks, [*label_format.labels(objects), *voids], strict=True):
+        track["label"] = label
+
+
+def _legend(tracks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        str(track["label"]): {"annotation_id": track["id"], "category_id": track["category_id"]}
+        for track in tracks
+        if not track["is_crowd"]
+    }
+
+
 def _crowd_notes(
-    name: str, crowds: Sequence[Mapping[str, Any]], categories: int, label_format: LabelFormat
+    name: str, tracks: Sequence[Mapping[str, Any]], categories: int, label_format: LabelFormat
 ) -> Iterator[str]:
-    found = len({crowd["category_id"] for crowd in crowds})
+    found = len({track["category_id"] for track in tracks if track["is_crowd"]})
     if 0 < found < categories:
         yield (
             f"video {name}: crowds of {found} of {categories} categories became regions to ignore "
@@ -303,8 +324,8 @@ def _tracks_with_masks(content: Mapping[str, Any], source: str) -> dict[Any, lis
             masks = [as_rle(mask, *size) if mask else None for mask in annotation["segmentations"]]
         except ValueError as error:
             raise InputError(source, where, "segmentations", str(error)) from error
-        track = {"category_id": annotation["category_id"], "masks": masks}
-        track["is_crowd"] = bool(annotation.get("iscrowd"))
+        track = {"is_crowd": bool(annotation.get("iscrowd")), "masks": masks}
+        track |= {"id": annotation.get("id"), "category_id": annotation["category_id"]}
         tracks[annotation["video_id"]].append(track)
     return tracks
 
@@ -325,8 +346,6 @@ def _targets(videos: Iterable[Mapping[str, Any]], folder: Path, source: str) -> 
 def _write_video(
     video: Mapping[str, Any],
     tracks: Sequence[Mapping[str, Any]],
-    numbers: Sequence[int],
-    crowds: Sequence[Mapping[str, Any]],
     folder: Path,
     label_format: LabelFormat,
 ) -> int:
@@ -334,15 +353,12 @@ def _write_video(
     hidden = 0
     for frame, file_name in enumerate(video["file_names"]):
         labels = np.zeros((video["height"], video["width"]), dtype=label_format.dtype)
-        for track, number in zip(tracks, numbers, strict=True):
+        for track in tracks:
             mask = track["masks"][frame]
             if mask is not None:
                 inside = decode_mask(mask)
-                hidden += int((labels[inside] != 0).sum())
-                labels[inside & (labels == 0)] = number
-        for crowd in crowds:
-            if (mask := crowd["masks"][frame]) is not None:
-                labels[decode_mask(mask) & (labels == 0)] = label_format.void
+                hidden += 0 if track["is_crowd"] else int((labels[inside] != 0).sum())
+                labels[inside & (labels == 0)] = track["label"]
         target = folder / f"{Path(file_name).stem}.png"
         partial = target.with_name(f".{target.name}.partial")
         label_format.image(labels).save(partial, format="PNG")
