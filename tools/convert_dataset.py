@@ -25,6 +25,7 @@ from visbench.datasets.converters import (
 )
 from visbench.datasets.converters.annotation_file import Progress
 from visbench.datasets.converters.label_maps import MOTS_CLASSES, LabelFormat
+from visbench.engine.outputs import prepare_output_file, prepare_output_folder
 
 _EPILOG = """\
 formats (python tools/convert_dataset.py FORMAT --help says more):
@@ -120,6 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _to_json(args: argparse.Namespace, progress: Progress) -> list[str]:
+    prepare_output_file(args.out, "--out")
     file = _read(args, progress)
     write_annotation_file(file.content(), args.out, args.images, progress)
     return file.notes
@@ -137,6 +139,7 @@ def _read(args: argparse.Namespace, progress: Progress) -> AnnotationFile:
 
 
 def _to_png(args: argparse.Namespace, progress: Progress) -> list[str]:
+    prepare_output_folder(args.out, "--out")
     content = read_annotations(args.source)
     notes: list[str] = []
     if content["annotations"] is None:

@@ -11,6 +11,8 @@ from typing import Any
 import orjson
 
 from visbench.apis.sources import InputError
+from visbench.engine.errors import ConfigError
+from visbench.engine.outputs import prepare_output_file, unwritable
 from visbench.structures import VideoTracks
 
 
@@ -50,25 +52,10 @@ def prepare_results(path: str | os.PathLike[str]) -> None:
     Raises:
         InputError: If they cannot, for example since it is a folder.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"results_out: {path} is a folder; give a file, {path / 'results.json'}")
-    partial = _partial(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch()
-        partial.unlink()
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
-
-
-def _cannot_write(path: Path, error: OSError) -> InputError:
-    problem = error.strerror or type(error).__name__
-    return InputError(f"results_out: {path} cannot be written ({problem}); choose another place")
+        prepare_output_file(path, "results_out")
+    except ConfigError as error:
+        raise InputError(str(error)) from error
 
 
 def write_results(path: str | os.PathLike[str], records: Sequence[dict[str, Any]]) -> None:
@@ -83,10 +70,10 @@ def write_results(path: str | os.PathLike[str], records: Sequence[dict[str, Any]
         '[]'
     """
     path = Path(path)
-    partial = _partial(path)
+    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(orjson.dumps(list(records)))
         partial.replace(path)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise InputError(str(unwritable(path, "results_out", error))) from error

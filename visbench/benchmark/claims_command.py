@@ -18,9 +18,10 @@ from visbench.benchmark.claims.rows import ClaimRows
 from visbench.benchmark.claims.schedule import budget_seconds
 from visbench.benchmark.claims.table import NOTE, csv_text, markdown, summary, terminal_table
 from visbench.benchmark.claims.unit import WORKER, Terms
-from visbench.benchmark.compare import make_console, only_one, write_files
+from visbench.benchmark.compare import make_console, only_one, prepare_report, write_files
 from visbench.engine.config_files import config_folder
 from visbench.engine.errors import UserError
+from visbench.engine.outputs import prepare_output_folder
 
 _EXAMPLES = """examples:
   # the verdicts so far; runs nothing
@@ -187,6 +188,8 @@ def _positive(text: str) -> int:
 def _run(args: argparse.Namespace) -> int:
     book = read_claims(args.claims)
     claims = book.chosen(args.claim)
+    if args.out:
+        prepare_report(args.out)
     store = ClaimRows(args.rows or _default_rows(args.work_dir))
     judge = Judge(args.include_unversioned, args.current_code)
     console = make_console()
@@ -238,6 +241,7 @@ def run_claims(
     console: Console,
 ) -> int:
     """Run what the claims lack; return the exit status."""
+    prepare_output_folder(store.folder, "--rows")
     devices = args.device or [None]
     terms = Terms(args.work_dir, store.folder, devices[0], args.devices_per_run, worker=WORKER)
     parameters = _parameters(args.cluster)
