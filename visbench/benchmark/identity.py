@@ -1,43 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What makes two runs the same run: the text of the config and its bases, and of the code."""
+"""What makes two runs the same run: the text of the config and its bases, and of the code.
+
+The latter is :func:`visbench.engine.provenance.code_version`.
+"""
 
 from __future__ import annotations
 
 import ast
 import hashlib
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from visbench.engine.config_files import config_folder
 from visbench.engine.errors import ConfigError
-from visbench.version import __version__
+from visbench.engine.provenance import code_version
 
-CODE = ("datasets", "engine", "evaluation", "models", "ops", "structures")
-"""Parts of the package that results depend on."""
+__all__ = ["code_version", "config_hash"]
 
 _LATER_FIELDS = ("type_params",)
 """Fields of syntax that Pythons after 3.11 added; empty ones say nothing."""
-
-
-@lru_cache(maxsize=1)
-def code_version() -> str:
-    """Return the version of the package and eight hexadecimal digits of the code of results.
-
-    A commit would change with every page of documentation, and an installed package has none;
-    the text of :data:`CODE` changes only with what results depend on.
-
-    Examples:
-        >>> code_version()  # doctest: +SKIP
-        '0.1.0+1a2b3c4d'
-    """
-    package = Path(__file__).resolve().parents[1]
-    digest = hashlib.sha256()
-    for part in CODE:
-        for path in sorted((package / part).rglob("*.py")):
-            digest.update(path.relative_to(package).as_posix().encode())
-            digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
-    return f"{__version__}+{digest.hexdigest()[:8]}"
 
 
 def config_hash(path: str | Path) -> str:
