@@ -23,6 +23,7 @@ from visbench.benchmark.training_logs import (
 )
 from visbench.engine.commands import run_command
 from visbench.engine.errors import UserError
+from visbench.engine.outputs import prepare_output_file
 
 _EPILOG = """\
 A run is a work folder; its sessions (a training that was resumed has several) make one curve. Best
@@ -37,7 +38,8 @@ examples:
   # names for the legend, numbers for a spreadsheet
   python tools/analyze_logs.py a=work_dirs/run_1 b=work_dirs/run_2 --csv curves.csv
 
-exit status: 0, or 1 if a log is missing or no curve has such a name (those there are are listed)
+exit status: 0, or 1 if a log is missing, a file cannot be written, or no curve has such a name
+(those there are are listed)
 """
 
 
@@ -63,6 +65,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def analyze(args: argparse.Namespace) -> None:
     """Read, draw and print as the command line says."""
+    prepare_output_file(args.out, "--out")
+    prepare_output_file(args.csv, "--csv")
     named = [_name_and_path(run) for run in args.runs]
     logs = [read_log(path, name) for name, path in named]
     rows = summarise(logs, args.curves)
@@ -95,7 +99,6 @@ def table(rows: Sequence[CurveSummary]) -> Table:
 
 def write_csv(path: Path, rows: Sequence[CurveSummary]) -> None:
     """Write the rows with all digits."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow([field.name for field in fields(CurveSummary)])

@@ -20,6 +20,7 @@ from visbench.apis.browse import (
 from visbench.engine.commands import run_command
 from visbench.engine.config import OptionsAction, load_config
 from visbench.engine.errors import ConfigError
+from visbench.engine.outputs import prepare_output_file
 
 _EPILOG = """\
 A config shows clips of its training set after the pipeline: what the network gets, crops, flips and
@@ -74,6 +75,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def browse(args: argparse.Namespace) -> None:
     """Draw as the command line says."""
+    prepare_output_file(args.out, "--out")
     as_annotated = args.original or args.split != "train" or args.video is not None
     if Path(args.source).suffix == ".json":
         if args.images is None:

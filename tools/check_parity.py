@@ -18,6 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from visbench.engine.errors import ConfigError
+from visbench.engine.outputs import prepare_output_file
 from visbench.testing.parity import CaseResult, GoldenError, check, summary
 
 
@@ -62,12 +64,10 @@ def render(results: Sequence[CaseResult]) -> Table:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the cases, print the table, write the JSON file and return the exit status."""
     args = parse_args(arguments)
-    if args.json is not None and not args.json.resolve().parent.is_dir():
-        print(f"error: --json {args.json}: its folder does not exist; create it", file=sys.stderr)
-        return 2
     try:
+        prepare_output_file(args.json, "--json")
         results = check(args.goldens_dir, args.only)
-    except GoldenError as error:
+    except (GoldenError, ConfigError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     outcome = summary(results)

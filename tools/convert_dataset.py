@@ -25,6 +25,7 @@ from visbench.datasets.converters import (
 )
 from visbench.datasets.converters.annotation_file import Progress
 from visbench.datasets.converters.label_maps import MOTS_CLASSES, LabelFormat
+from visbench.engine.outputs import prepare_output_file, prepare_output_folder
 
 _EPILOG = """\
 formats (python tools/convert_dataset.py FORMAT --help says more):
@@ -48,6 +49,8 @@ examples:
 
 The checker of tools/check_dataset.py must find no defect, or nothing is written; with --images it
 looks at every frame. What a source cannot say is not made up: no class in davis, no crowd in cvat.
+Void of davis and the region to ignore of mots are crowds (iscrowd: 1) of every category, and the
+reverse. PNGs of an earlier call in OUT are replaced; OUT with other PNGs is refused.
 
 exit status: 0 written, 2 the source cannot be converted (file and field are named)
 """
@@ -118,6 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _to_json(args: argparse.Namespace, progress: Progress) -> list[str]:
+    prepare_output_file(args.out, "--out")
     file = _read(args, progress)
     write_annotation_file(file.content(), args.out, args.images, progress)
     return file.notes
@@ -135,6 +139,7 @@ def _read(args: argparse.Namespace, progress: Progress) -> AnnotationFile:
 
 
 def _to_png(args: argparse.Namespace, progress: Progress) -> list[str]:
+    prepare_output_folder(args.out, "--out")
     content = read_annotations(args.source)
     notes: list[str] = []
     if content["annotations"] is None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from visbench.datasets.imagenet.convert import write_annotations, written_path
+from visbench.engine.outputs import prepare_output_folder
 
 _EPILOG = """\
 ImageNetVID and ImageNetDET do the same on first use; beforehand, defects show before a training.
@@ -60,6 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         if args.out:
             path = Path(args.out, path.name)
         try:
+            prepare_output_folder(path.parent, "--out" if args.out else "ROOT")
             write_annotations(args.root, kind, split, path, progress)
         except (OSError, ValueError) as error:
             errors.print(f"error: {error}", style="red", markup=False, highlight=False)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from visbench.datasets.statistics import dataset_statistics
 from visbench.datasets.statistics_page import html_page, markdown, terminal_tables
+from visbench.engine.outputs import prepare_output_file
 
 _EPILOG = """\
 Objects are the tracks that are no crowds. Groups by length, size, motion and occlusion are those of
@@ -45,10 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Count, print and write; return the exit status."""
     args = parse_args(arguments)
     try:
+        prepare_output_file(args.out, "--out")
         found = dataset_statistics(args.annotations)
         if args.out is not None:
             text = _WRITERS[args.out.suffix](found)
-            args.out.parent.mkdir(parents=True, exist_ok=True)
             args.out.write_text(text, encoding="utf-8")
     except (ImportError, OSError, ValueError) as error:
         Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False)

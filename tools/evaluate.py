@@ -17,6 +17,8 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from visbench.engine.errors import ConfigError
+from visbench.engine.outputs import prepare_output_file
 from visbench.evaluation import (
     AnalysisOptions,
     EvaluationResult,
@@ -24,7 +26,7 @@ from visbench.evaluation import (
     check_results,
     evaluate,
 )
-from visbench.evaluation.api import ALL_METRICS
+from visbench.evaluation.api import ALL_METRICS, check_files
 from visbench.evaluation.side_by_side import comparison_tables, named_results
 
 EXAMPLES = """\
@@ -57,8 +59,13 @@ the file of --out are fractions, -1 where nothing is defined: {metric: {name: nu
 "oracle_ids", "breakdown", "bootstrap" and "per_video" what was asked for besides. With several
 results files there is one such block per name: {name: {metric: {name: number}}}.
 
+That all files are there and hold results is checked before the first one is read. One that turns
+out to have a defect is named, and the lines of the others are printed and written all the same.
+
 exit code: 0 if everything went well, 1 if --check found problems, 2 for input that cannot be used
+(nothing is printed or written), 3 if some of several results files cannot be used
 """
+UNUSABLE, INCOMPLETE = 2, 3
 LISTED_PROBLEMS = 20
 
 
@@ -177,31 +184,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         return check(options, errors) if options.check else score(options, errors)
-    except (InputError, OSError) as error:
+    except (InputError, ConfigError, OSError) as error:
         errors.print(f"[bold red]error:[/] {escape(str(error))}")
-        return 2
+        return UNUSABLE
 
 
 def score(options: argparse.Namespace, errors: Console) -> int:
     """Evaluate, print the tables and write the numbers."""
     out = None if options.out is None else Path(options.out)
-    if out is not None and not out.parent.is_dir():
-        raise InputError("--out", "", "", f"folder {out.parent} does not exist", "Create it first")
-    if out is not None and out.is_dir():
-        raise InputError("--out", "", "", f"{out} is a folder", f"Give {out / 'metrics.json'}")
-    found = {}
-    for name, path in options.results.items():
-        found[name] = evaluate_one(options, path, errors)
-        report(found[name], errors)
+    prepare_output_file(out, "--out")
+    check_files(options.annotations, list(options.results.values()), options.metric)
+    found = evaluate_all(options, errors)
+    if not found:
+        return UNUSABLE
+    several = len(options.results) > 1
     console = Console(highlight=False)
     # First the file: whoever reads the tables may stop doing so.
     if out is not None:
-        out.write_bytes(orjson.dumps(as_dict(found), option=orjson.OPT_INDENT_2) + b"\n")
-    for table in tables(found, options.table):
+        out.write_bytes(orjson.dumps(as_dict(found, several), option=orjson.OPT_INDENT_2) + b"\n")
+    for table in tables(found, several, options.table):
         console.print(table)
     if out is not None:
         console.print(f"numbers written to {out}", markup=False)
-    return 0
+    return 0 if len(found) == len(options.results) else INCOMPLETE
+
+
+def evaluate_all(options: argparse.Namespace, errors: Console) -> dict[str, EvaluationResult]:
+    """Evaluate all files; one that cannot be used is told and costs only its own line."""
+    found = {}
+    for name, path in options.results.items():
+        try:
+            found[name] = evaluate_one(options, path, errors)
+        except (InputError, OSError) as error:
+            # A defect of the annotations is one of all.
+            if isinstance(error, InputError) and error.source == options.annotations:
+                raise
+            of = f" {name}:" if len(options.results) > 1 else ""
+            errors.print(f"[bold red]error:[/]{escape(of)} {escape(str(error))}")
+        else:
+            report(found[name], errors)
+    return found
 
 
 def evaluate_one(options: argparse.Namespace, path: str, errors: Console) -> EvaluationResult:
@@ -224,15 +246,15 @@ def evaluate_one(options: argparse.Namespace, path: str, errors: Console) -> Eva
         )
 
 
-def as_dict(found: Mapping[str, EvaluationResult]) -> dict[str, Any]:
+def as_dict(found: Mapping[str, EvaluationResult], several: bool) -> dict[str, Any]:
     """Return the numbers of one file, or those of several by name."""
     numbers = {name: result.to_dict() for name, result in found.items()}
-    return numbers if len(numbers) > 1 else next(iter(numbers.values()))
+    return numbers if several else next(iter(numbers.values()))
 
 
-def tables(found: Mapping[str, EvaluationResult], per_category: bool) -> list[Table]:
+def tables(found: Mapping[str, EvaluationResult], several: bool, per_category: bool) -> list[Table]:
     """Return all tables of one file, or the table that has a line for each of several."""
-    if len(found) > 1:
+    if several:
         return comparison_tables(found)
     return next(iter(found.values())).tables(per_category=per_category)
 

@@ -19,6 +19,7 @@ from visbench.engine.commands import clear_errors, run_command
 from visbench.engine.config import OptionsAction, load_config
 from visbench.engine.conversion import build_bare_model
 from visbench.engine.errors import ConfigError
+from visbench.engine.outputs import prepare_output_file
 
 _EPILOG = f"""\
 The frame is black and goes through the test pipeline of the config, so its size at the network is
@@ -32,7 +33,7 @@ examples:
   python tools/get_flops.py CONFIG --frame-size 1080 1920 --depth 2
   python tools/get_flops.py CONFIG --json flops.json
 
-exit status: 0, or 1 if the config cannot be used
+exit status: 0, or 1 if the config cannot be used or the file not be written
 """
 
 
@@ -105,9 +106,9 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
 
     def run() -> None:
+        prepare_output_file(args.json, "--json")
         found = count(args)
         if args.json is not None:
-            args.json.parent.mkdir(parents=True, exist_ok=True)
             args.json.write_text(json.dumps(found, indent=2) + "\n")
         report(found)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from visbench.datasets.moving_shapes import PRESET_NAMES, make_split
 from visbench.datasets.moving_shapes.preview import write_preview
+from visbench.engine.outputs import prepare_output_file, prepare_output_folder
 
 _EPILOG = """\
 presets:
@@ -61,9 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
     try:
         if args.preview is not None:
+            prepare_output_file(args.preview, "--preview")
             write_preview(args.preview, args.preset[0], (args.split or ["train"])[0])
             print(args.preview)
             return 0
+        prepare_output_folder(args.root, "--root")
         for preset in args.preset:
             for split in args.split or (["train"] if preset == "mixed" else ["train", "val"]):
                 paths = make_split(args.root, preset, split, args.videos, args.workers)

@@ -18,6 +18,7 @@ from rich.syntax import Syntax
 from visbench.engine.commands import run_command
 from visbench.engine.config import OptionsAction, load_config
 from visbench.engine.errors import ConfigError
+from visbench.engine.outputs import prepare_output_file
 
 _EPILOG = """\
 examples:
@@ -32,7 +33,7 @@ examples:
   # one file without bases, which can be trained
   python tools/print_config.py CONFIG --out whole.py
 
-exit status: 0, or 1 if a config cannot be read or has no such field
+exit status: 0, or 1 if a config cannot be read or has no such field, or the file not be written
 """
 
 
@@ -95,10 +96,10 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
 
     def run() -> None:
+        prepare_output_file(args.out, "--out")
         content, language = text(args)
         console = Console()
         if args.out is not None:
-            args.out.parent.mkdir(parents=True, exist_ok=True)
             args.out.write_text(content + "\n", encoding="utf-8")
         elif console.is_terminal:
             console.print(Syntax(content, language, word_wrap=True))

@@ -10,6 +10,7 @@ import sys
 from rich.console import Console
 
 from visbench.datasets.holdout import write_holdout
+from visbench.engine.outputs import prepare_output_folder
 
 _EPILOG = """\
 Public validation files have no annotations, so results are measured on training videos that were
@@ -40,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the split; return the exit status."""
     args = parse_args(arguments)
     try:
+        prepare_output_folder(args.out, "--out")
         files = write_holdout(args.annotations, args.fraction, args.out)
     except (OSError, ValueError) as error:
         console = Console(stderr=True)

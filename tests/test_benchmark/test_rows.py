@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
+import json
+import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from visbench.benchmark import Row, RowStore, config_hash
-from visbench.benchmark.rows import points
+from visbench.benchmark.rows import RowExistsError, points
 from visbench.benchmark.suites import SUITES, suite_configs
 from visbench.engine.config_files import config_folder
 from visbench.engine.errors import ConfigError, UserError
@@ -23,6 +28,31 @@ def test_a_row_is_written_once(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="never overwritten"):
         store.add(ROW)
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_of_two_processes_that_add_a_row_the_second_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hard_links: bool
+) -> None:
+    store, other = RowStore(tmp_path), replace(ROW, AP=1.0)
+    as_text, adding = json.dumps, [other]
+
+    def another_process_is_faster(*args: Any, **options: Any) -> str:
+        text = as_text(*args, **options)
+        while adding:
+            store.add(adding.pop())
+        return text
+
+    def no_links(*args: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(json, "dumps", another_process_is_faster)
+    if not hard_links:
+        monkeypatch.setattr(os, "link", no_links)
+    with pytest.raises(RowExistsError, match="never overwritten"):
+        store.add(ROW)
+    (path,) = tmp_path.iterdir()
+    assert store.read(path) == other
 
 
 def test_lookup_by_config_seed_and_hash(tmp_path: Path) -> None:
@@ -88,6 +118,24 @@ def test_the_hash_follows_the_bases_but_not_comments(tmp_path: Path) -> None:
     assert config_hash(config) == first
     (tmp_path / "base.py").write_text("a = 3\n")
     assert config_hash(config) != first
+
+
+EVERY_SYNTAX = """
+_base_ = ['base.py']
+seed: int = None
+x = u'a' + f'{seed!r:>3} text'
+def square(a, /, b=(), *c, d, e=None, **f) -> None:
+    return a[0], a[1:], {**f}, [], lambda: None
+class Empty: ...
+value = dict(type='A', empty=[], none=None, big=1e-05, yes=True, bytes=b'', call=square())
+"""
+
+
+def test_the_hash_is_the_same_in_every_version_of_python(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text("a = dict()\n")
+    (tmp_path / "config.py").write_text(EVERY_SYNTAX)
+    # From ast.dump of Python 3.11; 3.12 and 3.13 write some of this syntax otherwise.
+    assert config_hash(tmp_path / "config.py") == "bba3eead"
 
 
 def test_a_base_that_is_computed_is_refused(tmp_path: Path) -> None:

@@ -113,6 +113,20 @@ def test_a_video_without_tracks_counts(tmp_path: Path) -> None:
     assert not read(tmp_path / "out" / "label_maps" / "v2" / "00002.png").any()
 
 
+def test_a_second_test_replaces_the_label_maps_of_the_first(tmp_path: Path) -> None:
+    for videos in (range(1, 3), range(2, 4)):
+        metric = DavisMetric()
+        metric.bind(dataset(None, videos), str(tmp_path))
+        measured(metric, [tracks_of(i, [0.5, 0.4]) for i in videos])
+    folders = [path.name for path in (tmp_path / "label_maps").iterdir() if path.is_dir()]
+    assert sorted(folders) == ["v2", "v3"]
+    legend = json.loads((tmp_path / "label_maps" / "labels.json").read_text())
+    assert legend["v3"]["2"] == {"category_id": 1, "score": 0.4}
+    (tmp_path / "label_maps" / "labels.json").unlink()
+    with pytest.raises(ConfigError, match=r"v2 holds 00000\.png, which is not of an earlier run"):
+        DavisMetric().bind(dataset(None, range(1, 2)), str(tmp_path))
+
+
 def test_validation_writes_nothing(tmp_path: Path) -> None:
     metric = DavisMetric(annotation_folder=str(tmp_path / "truth"), prefix="val")
     metric.bind(dataset(tmp_path / "truth", range(1, 2)), None)

@@ -182,3 +182,32 @@ def test_progress_says_how_much_is_left(make_runner: MakeRunner) -> None:
     assert len(progress) == 4
     assert "[4/4]  12 frames" in progress[-1]
     assert progress[-1].endswith("eta: 0:00:00")
+
+
+def test_a_model_with_more_classes_than_the_data_does_not_start(make_runner: MakeRunner) -> None:
+    runner = make_runner()
+    runner.model.head.num_classes = 3
+    words = r"model\.head\.num_classes is 3, but test_dataloader\.dataset has 2 categories; test on"
+    with pytest.raises(ConfigError, match=words):
+        runner.test_loop  # noqa: B018
+    runner.model.head.num_classes = 2
+    assert runner.test()["youtube_vis/AP"] == 1.0
+
+
+def test_a_label_beyond_the_data_is_told_at_the_first_video(
+    make_runner: MakeRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner, recorder = make_runner(), Recorder()
+    runner.register_hook(recorder)
+    segment = runner.model.segment
+
+    def relabelled(*args: Any) -> VideoTracks:
+        tracks = segment(*args)
+        tracks.predictions = [entry._replace(label=7) for entry in tracks.predictions]
+        return tracks
+
+    monkeypatch.setattr(runner.model, "segment", relabelled)
+    words = r"label 7 \(counted from 0\) in video v1, but test_dataloader\.dataset has 2 categories"
+    with pytest.raises(ConfigError, match=words):
+        runner.test()
+    assert [stage for stage, *_ in recorder.seen] == ["before"]

@@ -11,6 +11,7 @@ import torch
 from visbench.engine import CheckpointError, ConfigError, load_checkpoint_file
 from visbench.engine import runner as runner_module
 from visbench.engine.checkpoint_hook import remove_partial_files
+from visbench.engine.provenance import RECORD, Provenance, code_version
 
 MakeRunner = Callable[..., Any]
 
@@ -87,3 +88,13 @@ def test_checkpoints_between_optimizer_steps_are_refused(make_runner: MakeRunner
     options = {"optim_wrapper.accumulative_counts": 2, "default_hooks.checkpoint.interval": 3}
     with pytest.raises(ConfigError, match=r"interval is 3.*use a multiple of 2"):
         make_runner(**options).train()
+
+
+def test_a_session_records_by_what_it_is_made(make_runner: MakeRunner) -> None:
+    runner = make_runner()
+    (path,) = Path(runner.work_dir).rglob(RECORD)
+    assert path.parent == Path(runner.log_dir, "vis_data")
+    found = Provenance.read(path.parent)
+    assert found == Provenance.here() and found.versions["visbench"] == code_version()
+    path.write_text('{"versions": []}')
+    assert Provenance.read(path.parent) == Provenance({}, "")

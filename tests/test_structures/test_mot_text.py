@@ -98,7 +98,8 @@ def test_what_scores_low_has_no_line() -> None:
 def test_the_example_of_the_format_is_read() -> None:
     mask = mask_utils.encode(np.asfortranarray(np.eye(375, 1242, dtype=np.uint8)))["counts"]
     text = f"52 1005 1 375 1242 {mask.decode()}\n\n52 10000 10 375 1242 {mask.decode()}\n"
-    result = from_mots_text(text, first_frame=0)
+    with pytest.warns(UserWarning, match=r"1 regions to ignore \(class 10\) are left out"):
+        result = from_mots_text(text, first_frame=0)
     assert (result.video.height, result.video.width, result.video.length) == (375, 1242, 53)
     (track,) = result.tracks
     assert track.id == 1005

@@ -103,3 +103,11 @@ def test_contradictions_are_refused(
 def test_sequences_of_a_track_have_one_length() -> None:
     with pytest.raises(ValueError, match="track 4: 1 masks, but 2 frame scores"):
         Track(4, [None], None, np.zeros(2, dtype=np.float32))
+
+
+def test_a_label_without_category_is_told() -> None:
+    track = Track(0, None, np.ones((1, 4), np.float32), np.ones(1, np.float32))
+    video = VideoTracks(VideoInfo(1, "clip", HEIGHT, WIDTH, 1), [track], [Prediction(0, 2, 0.5)])
+    assert video.to_results([10, 20, 30])[0]["category_id"] == 30
+    with pytest.raises(ValueError, match="clip: label 2 has no category id, there are 2"):
+        video.to_results([10, 20])

@@ -210,9 +210,11 @@ def test_tool_prints_and_writes_the_outcome(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing", "json"])
-def test_tool_refuses_paths_that_do_not_exist(tmp_path: Path, name: str) -> None:
+def test_tool_refuses_paths_that_cannot_be_used(tmp_path: Path, name: str) -> None:
     goldens = ROOT / "tests" / "data" / "goldens" / "ops"
     wrong = tmp_path / "missing" / "x"
+    if name == "json":
+        (tmp_path / "missing").write_text("no folder")
     result = run_tool(wrong) if name == "missing" else run_tool(goldens, "--json", wrong)
     assert result.returncode == 2
     assert str(wrong) in result.stderr

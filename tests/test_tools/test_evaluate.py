@@ -142,8 +142,8 @@ def test_bad_input_is_one_line_on_stderr(
     assert "skipped: " in capsys.readouterr().err
     assert tool.main([gt, str(tmp_path / "none.json")]) == 2
     assert "no such file" in capsys.readouterr().err
-    assert tool.main([gt, results, "--out", str(tmp_path / "none" / "m.json")]) == 2
-    assert "does not exist" in capsys.readouterr().err
+    assert tool.main([gt, results, "--out", str(tmp_path / "basic.json" / "m.json")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
     assert tool.main([gt, results, "--tolerant", "--out", str(tmp_path)]) == 2
     found = capsys.readouterr()
     assert "is a folder" in found.err and "skipped" not in found.err, "before work begins"
@@ -221,4 +221,47 @@ def test_several_results_are_lines_of_one_table(
         tool.main([gt, f"a={results}", f"a={fewer}"])
     assert "two results are named 'a'" in capsys.readouterr().err
     assert tool.main([gt, results, str(tmp_path / "none.json")]) == 2
-    assert "none.json" in capsys.readouterr().err
+    found = capsys.readouterr()
+    assert "none.json" in found.err and not found.out
+
+
+def test_a_bad_file_among_several_costs_only_its_line(
+    tool: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gt, results, expected = write_case("basic", tmp_path)
+    bad, out = tmp_path / "bad.json", tmp_path / "metrics.json"
+    records = json.loads(Path(results).read_text())
+    bad.write_text(json.dumps([*records[:5], {**records[5], "score": float("nan")}]))
+    words = [f"ours={results}", f"theirs={bad}", "--out", str(out)]
+    assert tool.main([gt, *words]) == 3
+    found = capsys.readouterr()
+    assert "│ ours" in found.out and "theirs" not in found.out
+    assert found.err.startswith(f"error: theirs: {bad}: record 5: field 'score'")
+    numbers = json.loads(out.read_text())
+    assert list(numbers) == ["ours"]
+    assert list(numbers["ours"]["youtube_vis"].values()) == expected["stats"]
+    out.unlink()
+    assert tool.main([gt, f"a={bad}", f"b={bad}", "--out", str(out)]) == 2
+    found = capsys.readouterr()
+    assert found.err.count("error: ") == 2 and not found.out and not out.exists()
+    Path(gt).write_text(Path(gt).read_text().replace('"width"', '"wide"'))
+    assert tool.main([gt, *words]) == 2
+    assert capsys.readouterr().err.count("error: ") == 1, "the annotations are read by all"
+
+
+@pytest.mark.parametrize("metric", ["youtube_vis", "davis", "all"])
+def test_all_files_are_looked_at_before_the_first_is_read(
+    tool: ModuleType,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    metric: str,
+) -> None:
+    gt, results, _ = write_case("basic", tmp_path)
+    other = tmp_path / "text.json"
+    other.write_text('{"results": []}')
+    if metric == "davis":
+        gt = results = str(tmp_path)
+    monkeypatch.setattr(tool, "evaluate", None)
+    assert tool.main([gt, results, str(other), "--metric", metric]) == 2
+    assert str(other) in capsys.readouterr().err

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import threading
@@ -18,6 +17,7 @@ from visbench.apis.progress import say
 from visbench.apis.sources import InputError
 from visbench.engine.config_files import find_config
 from visbench.engine.errors import UserError
+from visbench.engine.outputs import prepare_output_file, prepare_output_folder
 from visbench.visualization import OverlayWriter, VideoWriteError
 
 _EXAMPLES = """examples:
@@ -124,11 +124,9 @@ def _check_arguments(args: argparse.Namespace) -> None:
         OverlayWriter(args.out, 1.0 if args.fps is None else args.fps)
     except ValueError as error:
         raise InputError(f"--out and --fps: {error}") from error
-    folder = Path(args.out).parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"--out {args.out}: {folder} is no folder that can be written")
+    prepare_output_file(args.out, "--out")
+    prepare_output_folder(args.masks, "--masks")
+    prepare_output_file(args.contact_sheet, "--contact-sheet")
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from rich.console import Console
 from visbench.engine.config import load_config
 from visbench.engine.conversion import Conversion, convert, save_weights
 from visbench.engine.errors import UserError
+from visbench.engine.outputs import prepare_output_file
 from visbench.testing.parity import GoldenError
 from visbench.testing.verification import Verification, verify_conversion
 
@@ -81,6 +82,7 @@ def convert_checkpoint(arguments: Sequence[str] | None = None) -> None:
     sources = [(kind, path) for kind, path in args.source]
     if Path(args.out).resolve() in {Path(path).resolve() for _, path in sources}:
         raise UserError(f"--out {args.out} is one of the sources; choose another name")
+    prepare_output_file(args.out, "--out")
     if args.verify is not None and not Path(args.verify).exists():
         raise UserError(f"--verify {args.verify} does not exist; give a golden case or group")
     config = load_config(args.config)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from visbench.apis.sources import InputError
-from visbench.files import partial_path, write_json
+from visbench.engine.errors import ConfigError
+from visbench.engine.outputs import prepare_output_file, unwritable
+from visbench.files import write_json
 from visbench.structures import VideoTracks
 
 
@@ -49,21 +51,10 @@ def prepare_results(path: str | os.PathLike[str]) -> None:
     Raises:
         InputError: If they cannot, for example since it is a folder.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"results_out: {path} is a folder; give a file, {path / 'results.json'}")
-    partial = partial_path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.touch()
-        partial.unlink()
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-
-
-def _cannot_write(path: Path, error: OSError) -> InputError:
-    problem = error.strerror or type(error).__name__
-    return InputError(f"results_out: {path} cannot be written ({problem}); choose another place")
+        prepare_output_file(path, "results_out")
+    except ConfigError as error:
+        raise InputError(str(error)) from error
 
 
 def write_results(path: str | os.PathLike[str], records: Sequence[dict[str, Any]]) -> None:
@@ -80,4 +71,4 @@ def write_results(path: str | os.PathLike[str], records: Sequence[dict[str, Any]
     try:
         write_json(path, list(records))
     except OSError as error:
-        raise _cannot_write(Path(path), error) from error
+        raise InputError(str(unwritable(Path(path), "results_out", error))) from error

@@ -14,14 +14,18 @@ from visbench.benchmark.claims.campaign import Campaign, Judge, make_data, plan_
 from visbench.benchmark.claims.data import CLAIMS_FILE, Claim, ClaimBook, read_claims
 from visbench.benchmark.claims.executors import EXECUTORS, make_executor
 from visbench.benchmark.claims.imported import import_rows
-from visbench.benchmark.claims.rows import ClaimRows
+from visbench.benchmark.claims.rows import ClaimRows, known_version
 from visbench.benchmark.claims.schedule import budget_seconds
 from visbench.benchmark.claims.table import NOTE, csv_text, markdown, summary, terminal_table
 from visbench.benchmark.claims.unit import WORKER, Terms
-from visbench.benchmark.compare import make_console, only_one, write_files
+from visbench.benchmark.compare import make_console, only_one, prepare_report, write_files
 from visbench.engine.config_files import config_folder
 from visbench.engine.errors import UserError
+from visbench.engine.outputs import prepare_output_folder
 
+_UNKNOWN_CODE = (
+    "its sessions do not record one version of the code, so it counts with --include-unversioned"
+)
 _EXAMPLES = """examples:
   # the verdicts so far; runs nothing
   python tools/benchmark.py claims --list
@@ -47,8 +51,9 @@ Rows are JSON files in --rows, named by config, data, seed, hash of the config a
 code (that of the package, and a hash of the code that results depend on); they are never
 overwritten. Commit them, and work adds up over machines and days. The two rows of a pair are of
 one version of the code; different seeds may be of different versions, which --out's table names.
---include-unversioned also counts rows that were imported without hash or version, or made with an
-earlier text of the config; the two rows of a pair must agree in what is known of the version.
+--include-unversioned also counts rows that were imported without hash or version, added from runs
+that did not record one version of the code, or made with an earlier text of the config; the two
+rows of a pair must agree in what is known of the version.
 
 With --budget, claims without any pair come first, then undecided ones with the fewest seeds, then
 the rest; no pair is started that would end after the budget, as predicted from the seconds that
@@ -187,6 +192,8 @@ def _positive(text: str) -> int:
 def _run(args: argparse.Namespace) -> int:
     book = read_claims(args.claims)
     claims = book.chosen(args.claim)
+    if args.out:
+        prepare_report(args.out)
     store = ClaimRows(args.rows or _default_rows(args.work_dir))
     judge = Judge(args.include_unversioned, args.current_code)
     console = make_console()
@@ -224,6 +231,8 @@ def _add(args: argparse.Namespace, book: ClaimBook, store: ClaimRows, console: C
         rows.append(added_row(config, int(seed), folder, book, *training))
     for row in rows:
         console.print(f"added {store.add(row)}", soft_wrap=True, markup=False)
+        if not known_version(row):
+            console.print(_UNKNOWN_CODE, style="yellow")
     for path in args.imports:
         added, known = import_rows(path, book, store)
         console.print(f"{path}: {added} rows added, {known} were there", markup=False)
@@ -238,6 +247,7 @@ def run_claims(
     console: Console,
 ) -> int:
     """Run what the claims lack; return the exit status."""
+    prepare_output_folder(store.folder, "--rows")
     devices = args.device or [None]
     terms = Terms(args.work_dir, store.folder, devices[0], args.devices_per_run, worker=WORKER)
     parameters = _parameters(args.cluster)

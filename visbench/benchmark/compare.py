@@ -26,6 +26,7 @@ from visbench.benchmark.tables import (
 )
 from visbench.engine.config_files import find_config
 from visbench.engine.errors import UserError
+from visbench.engine.outputs import prepare_output_folder
 from visbench.files import write_file
 
 __all__ = ["WORKER", "Run", "check_device", "compare", "plan", "write_report"]
@@ -84,6 +85,8 @@ def compare(
     if foreign is not None:
         foreign.check()
     report_path = Path(report) if report is not None else Path(work_dir) / "report"
+    if report is not None:
+        prepare_report(report)
     with only_one(Path(work_dir)):
         if foreign is not None:
             foreign.score(comparison.store, console)
@@ -166,6 +169,18 @@ def write_report(rows: Sequence[Row], path: Path) -> None:
     write_files(path, {ending: text(rows) for ending, text in texts.items()})
 
 
+def prepare_report(path: str | Path) -> None:
+    """Make sure that a report of several files can be written, before the work on it begins.
+
+    Args:
+        path: Path without ending, as of :func:`write_files`.
+
+    Raises:
+        ConfigError: If it cannot.
+    """
+    prepare_output_folder(Path(path).parent, "--out")
+
+
 def write_files(path: Path, texts: Mapping[str, str]) -> None:
     """Write ``<path><ending>`` for each ending; each appears only when it is complete."""
     for ending, text in texts.items():
@@ -175,7 +190,7 @@ def write_files(path: Path, texts: Mapping[str, str]) -> None:
 @contextmanager
 def only_one(work_dir: Path) -> Iterator[None]:
     """Refuse a second command in the same work folder while one is running."""
-    work_dir.mkdir(parents=True, exist_ok=True)
+    prepare_output_folder(work_dir, "--work-dir")
     if sys.platform == "win32":
         yield
         return

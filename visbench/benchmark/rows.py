@@ -7,7 +7,8 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from glob import escape
 from itertools import count
@@ -149,6 +150,10 @@ def points(metrics: Mapping[str, float]) -> dict[str, float | None]:
     }
 
 
+class RowExistsError(UserError):
+    """A row of that run is in the store already."""
+
+
 class RowStore:
     """Rows in a folder, one JSON file each. A file is never overwritten.
 
@@ -200,21 +205,26 @@ class RowStore:
             The file.
 
         Raises:
-            UserError: If a finished row of that run is there already.
+            RowExistsError: If a finished row of that run is there already, maybe since a moment
+                ago and by another process.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(dataclasses.asdict(row), indent=2, ensure_ascii=False) + "\n"
+        for path in self._places(row):
+            try:
+                _create(path, text)
+            except FileExistsError:
+                continue
+            return path
+        raise RowExistsError(f"{path} is there already; rows are never overwritten")
+
+    def _places(self, row: Row) -> Iterator[Path]:
+        """Yield the files that a row may take, the first free one."""
         name = self.name(row)
-        if row.status != FINISHED:
-            tries = (f"{name}.failed-{number}" for number in count(1))
-            name = next(name for name in tries if not (self.folder / f"{name}.json").exists())
-        path = self.folder / f"{name}.json"
-        if path.exists():
-            raise UserError(f"{path} is there already; rows are never overwritten")
-        partial = path.with_name(f".{path.name}.partial")
-        text = json.dumps(dataclasses.asdict(row), indent=2, ensure_ascii=False)
-        partial.write_text(text + "\n", encoding="utf-8")
-        os.replace(partial, path)
-        return path
+        if row.status == FINISHED:
+            yield self.folder / f"{name}.json"
+        else:
+            yield from (self.folder / f"{name}.failed-{number}.json" for number in count(1))
 
     def read(self, path: str | Path) -> Row:
         """Read a row.
@@ -228,6 +238,27 @@ class RowStore:
             raise UserError(
                 f"row {path} cannot be read ({error}); move it away, and the run is done again"
             ) from error
+
+
+def _create(path: Path, text: str) -> None:
+    """Write a file that must not be there yet; it appears complete or not at all.
+
+    Raises:
+        FileExistsError: If it is there.
+    """
+    # A name of its own: several processes may be at it.
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    partial.write_text(text, encoding="utf-8")
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without hard links.
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    finally:
+        partial.unlink()
 
 
 def file_slug(text: str) -> str:

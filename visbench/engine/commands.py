@@ -28,6 +28,7 @@ from visbench.engine.config import (
 from visbench.engine.device import select_device
 from visbench.engine.errors import CheckpointError, ConfigError, UserError
 from visbench.engine.metric import TracksMetric
+from visbench.engine.outputs import prepare_output_folder
 from visbench.evaluation.errors import InputError
 from visbench.registry import METRICS, RUNNERS, register_all_modules
 
@@ -145,6 +146,7 @@ def _configure(args: argparse.Namespace) -> Config:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     device = select_device(args.device)
     config = load_config(args.config, args.cfg_options, args.work_dir)
+    prepare_output_folder(config.work_dir, "--work-dir")
     launch(config, args.launcher, device)
     return config
 
@@ -225,6 +227,8 @@ def test(arguments: Sequence[str] | None = None) -> dict[str, float]:
     config = _configure(args)
     _check_file(args.checkpoint)
     config.load_from, config.resume = args.checkpoint, False
+    prepare_output_folder(args.out, "--out")
+    prepare_output_folder(args.show_dir, "--show-dir")
     if args.out:
         _set_out_dir(config, args.out)
     if args.show_dir:

@@ -17,7 +17,15 @@ from visbench.evaluation.davis import MAX_PROPOSALS, evaluate_sequence, summariz
 from visbench.evaluation.davis_files import read_label_map
 from visbench.registry import METRICS
 from visbench.structures import VideoTracks
-from visbench.structures.label_maps import label_maps, write_label_maps
+from visbench.structures.label_maps import (
+    begin_label_maps,
+    earlier_label_maps,
+    label_maps,
+    write_label_maps,
+)
+
+LABEL_MAPS = "label_maps"
+"""Folder of the written label maps, in that of the results."""
 
 
 class _Video(NamedTuple):
@@ -36,7 +44,9 @@ class DavisMetric(TracksMetric):
     track with the higher score has the pixel. Keys are ``davis/J&F-Mean`` and so on, fractions at
     full precision. In tests, or where ``out_dir`` is given, the label maps are written as PNGs
     with a palette under ``label_maps/<video>/<frame>.png``, ready for DAVIS's evaluation, beside
-    ``results.json`` and ``metrics.json``. Without annotations there are no numbers.
+    ``results.json`` and ``metrics.json``; those of an earlier test are replaced, and
+    ``label_maps/labels.json`` names category and score of every label, by video. Without
+    annotations there are no numbers.
 
     Args:
         annotation_folder: Folder with one sub-folder of label maps per video; that of the data
@@ -55,8 +65,16 @@ class DavisMetric(TracksMetric):
         Args:
             dataset: Data set of the videos.
             work_dir: Folder for files; None writes none.
+
+        Raises:
+            ConfigError: If ``label_maps`` in that folder holds images of somebody else.
         """
         super().bind(dataset, work_dir)
+        if self.out_dir is not None:
+            try:
+                earlier_label_maps(Path(self.out_dir) / LABEL_MAPS)
+            except ValueError as error:
+                raise ConfigError(f"label maps cannot be written: {error}") from error
         folder = getattr(dataset, "annotation_folder", None)
         if self.annotation_folder is None and folder is not None:
             self.annotation_folder = Path(folder)
@@ -104,7 +122,8 @@ class DavisMetric(TracksMetric):
         """Evaluate the results of all videos and write the files, label maps among them."""
         metrics = super().compute_metrics(results)
         if self.out_dir is not None:
-            folder = Path(self.out_dir) / "label_maps"
+            folder = Path(self.out_dir) / LABEL_MAPS
+            begin_label_maps(folder, {self._video(i).name: _legend(found) for i, found in results})
             for video_id, records in results:
                 video = self._video(video_id)
                 write_label_maps(folder / video.name, _maps(video, records), video.frames)
@@ -138,6 +157,14 @@ class DavisMetric(TracksMetric):
         assert self.annotation_folder is not None
         for frame in video.frames:
             yield read_label_map(self.annotation_folder / video.name / f"{frame}.png")
+
+
+def _legend(records: Sequence[dict]) -> dict[str, dict]:
+    """Return category and score of every label of a video."""
+    return {
+        str(label): {name: record[name] for name in ("category_id", "score")}
+        for label, record in enumerate(records, start=1)
+    }
 
 
 def _maps(video: _Video, records: Sequence[dict]) -> Iterator[np.ndarray]:

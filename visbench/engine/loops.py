@@ -16,6 +16,7 @@ from mmengine.dist import barrier, get_dist_info
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, autocast
 
+from visbench.engine.classes import check_labels, check_model_classes
 from visbench.engine.errors import ConfigError
 from visbench.engine.generators import preserved_generators
 from visbench.engine.partial_results import PartialResults, config_digest, weights_digest
@@ -54,7 +55,8 @@ class VideoLoop(BaseLoop):
         log_seconds: Least time between two lines of progress.
 
     Raises:
-        ConfigError: If the precision is unknown or the data set has no videos to give.
+        ConfigError: If the precision is unknown, the data set has no videos to give, or the model
+            more classes than the data.
     """
 
     stage: str
@@ -83,6 +85,7 @@ class VideoLoop(BaseLoop):
                 f"{self.stage}_dataloader.dataset is a {type(self.dataset).__name__}; use a data "
                 "set of visbench.datasets"
             )
+        check_model_classes(runner.model, self.dataset, self._data_field)
         self.precision = precision
         self.log_seconds = log_seconds
         self.evaluator = (
@@ -94,6 +97,10 @@ class VideoLoop(BaseLoop):
     def dataset(self) -> Any:
         """The data set of videos."""
         return self.dataloader.dataset
+
+    @property
+    def _data_field(self) -> str:
+        return f"{self.stage}_dataloader.dataset"
 
     def _bind_evaluator(self) -> None:
         metainfo = getattr(self.dataset, "metainfo", None)
@@ -159,6 +166,7 @@ class VideoLoop(BaseLoop):
             if hasattr(item.frames, "close"):
                 item.frames.close()
         _check(tracks, item.video, model)
+        check_labels(tracks, self.dataset, self._data_field)
         return tracks
 
     def _finish_video(self, number: int, batch: dict[str, Any], tracks: VideoTracks) -> None:

@@ -14,6 +14,7 @@ from mmengine.runner import CheckpointLoader, Runner
 from mmengine.runner.base_loop import BaseLoop
 
 from visbench.engine.checkpoint import latest_checkpoint, load_weights
+from visbench.engine.provenance import Provenance
 from visbench.files import partial_path
 from visbench.registry import RUNNERS
 
@@ -24,7 +25,8 @@ class VISRunner(Runner):
 
     Beyond MMEngine's runner: a checkpoint of another model is refused with one error; a
     checkpoint appears under its name only when it is complete; resuming without a path takes the
-    newest complete checkpoint of the work folder.
+    newest complete checkpoint of the work folder; every session records by what it was made, see
+    :mod:`visbench.engine.provenance`.
     """
 
     _resume: bool
@@ -89,6 +91,12 @@ class VISRunner(Runner):
             base = auto_scale_lr["base_batch_size"] / batches
             auto_scale_lr = {**auto_scale_lr, "base_batch_size": base}
         super().scale_lr(optim_wrapper, auto_scale_lr)
+
+    def dump_config(self) -> None:
+        """Write the config, and by which code, packages and machine the run is made."""
+        super().dump_config()
+        if is_main_process():
+            Provenance.here().write(Path(self.log_dir) / "vis_data")
 
     def _need(self, strict: bool) -> str:
         if strict or self._resuming:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from visbench.evaluation.analysis import AnalysisOptions
 from visbench.evaluation.annotation_files import load_annotations
 from visbench.evaluation.annotations import Annotations
 from visbench.evaluation.davis_analysis import analyse_sequences
-from visbench.evaluation.davis_files import evaluate_davis
+from visbench.evaluation.davis_files import evaluate_davis, sequence_names
 from visbench.evaluation.errors import InputError
-from visbench.evaluation.json_files import read_json
+from visbench.evaluation.json_files import open_json, read_json
 from visbench.evaluation.metrics import METRICS
 from visbench.evaluation.per_frame import is_per_frame, join_frames
 from visbench.evaluation.result import EvaluationResult
 from visbench.evaluation.results import group_by_video, iterate_results
+from visbench.evaluation.streams import iterate_records
 from visbench.evaluation.video_evaluator import VideoEvaluator, metric_names
 from visbench.evaluation.workers import add_file
 
@@ -109,6 +111,30 @@ def evaluate(
         if progress is not None:
             progress(evaluator.reader.count)
     return evaluator.compute()
+
+
+def check_files(
+    annotations: str | Path, results: Iterable[str | Path], metric: str | Sequence[str]
+) -> None:
+    """Make sure that files are there and of the right kind; of results the first record is read.
+
+    Args:
+        annotations: Annotation file; for ``davis`` a folder.
+        results: Results files; for ``davis`` folders.
+        metric: As for :func:`evaluate`.
+
+    Raises:
+        InputError: One is missing, cannot be opened or holds no results.
+    """
+    if metric == "davis" or (metric == "all" and _is_folder(annotations)):
+        for folder in (annotations, *results):
+            sequence_names(Path(folder))
+        return
+    with open_json(Path(annotations)) as file:
+        file.read(1)
+    for path in results:
+        with closing(iterate_records(Path(path), plain=True)) as records:
+            next(records, None)
 
 
 def _is_folder(value: Any) -> bool:

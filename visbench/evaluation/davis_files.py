@@ -14,7 +14,7 @@ from visbench.evaluation.errors import InputError, Notes
 from visbench.evaluation.result import EvaluationResult
 from visbench.evaluation.run_lengths import MAX_PIXELS
 
-__all__ = ["evaluate_davis", "read_label_map"]
+__all__ = ["evaluate_davis", "read_label_map", "sequence_names"]
 
 _LABEL_MODES = ("P", "L", "1")
 
@@ -45,7 +45,7 @@ def evaluate_davis(
     truth, found = Path(annotations), Path(results)
     notes = Notes()
     names = _sequences(truth)
-    for extra in sorted(set(_sub_folders(found)) - set(names)):
+    for extra in sorted(set(sequence_names(found)) - set(names)):
         notes.warn(f"{found}: sequence {extra} is not in {truth} and ignored")
     usable = []
     for name in names:
@@ -84,7 +84,8 @@ def _warn_about_labels(sequence: SequenceResult, official_bugs: bool, notes: Not
         notes.warn(f"{sequence.name}: no object in the first frame, the sequence counts nothing")
 
 
-def _sub_folders(folder: Path) -> list[str]:
+def sequence_names(folder: Path) -> list[str]:
+    """Return the names of the sub-folders, sorted; InputError if it is no folder."""
     if not folder.is_dir():
         raise InputError(
             str(folder), "", "", "no such folder", "DAVIS takes folders of palette PNGs"
@@ -93,7 +94,7 @@ def _sub_folders(folder: Path) -> list[str]:
 
 
 def _sequences(folder: Path) -> list[str]:
-    names = _sub_folders(folder)
+    names = sequence_names(folder)
     if not names:
         raise InputError(str(folder), "", "", "holds no sequence", "One sub-folder each is needed")
     return names

@@ -15,6 +15,7 @@ from visbench.structures.frames import frames_to_tracks, tracks_to_frames
 from visbench.structures.instances import FrameInstances
 from visbench.structures.label_maps import (
     Labels,
+    images_of_earlier_export,
     paint_labels,
     read_label_map,
     write_label_map,
@@ -60,13 +61,8 @@ class IdMaskWriter:
         self.size = size
         self._values: dict[int, int] = {}
         self._legend: dict[str, dict[str, int]] = {}
-        stale = list(self.folder.glob("*.png"))
-        if stale and not (self.folder / LEGEND).is_file():
-            raise ValueError(
-                f"{self.folder} holds {stale[0].name}, which is not of an earlier run; give a "
-                "folder of its own"
-            )
-        for path in stale:
+        ours = (self.folder,) if (self.folder / LEGEND).is_file() else ()
+        for path in images_of_earlier_export(self.folder.glob("*.png"), ours):
             path.unlink()
 
     def write(self, name: str, instances: FrameInstances) -> Labels:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from visbench.files import replacing
+from visbench.files import replacing, write_file
 from visbench.structures.instances import FrameInstances
 from visbench.structures.rle import RLE, decode_mask, encode_masks
 
@@ -94,6 +95,64 @@ def label_maps(
     for frame in range(length):
         image = paint_labels([masks[frame] for masks in objects], labels, size)
         yield image.astype(np.uint8)
+
+
+LEGEND = "labels.json"
+"""File beside the folders of an export of several videos: what their labels are."""
+
+
+def images_of_earlier_export(images: Iterable[Path], folders: Container[Path]) -> list[Path]:
+    """Return images that a new export takes the place of, so that nobody reads a mixture.
+
+    Args:
+        images: The images that are there.
+        folders: Those that an earlier export filled.
+
+    Raises:
+        ValueError: If an image is in none of these folders.
+    """
+    found = sorted(images)
+    for path in found:
+        if path.parent not in folders:
+            raise ValueError(
+                f"{path.parent} holds {path.name}, which is not of an earlier run; give a folder "
+                "of its own"
+            )
+    return found
+
+
+def earlier_label_maps(folder: Path) -> list[Path]:
+    """Return the images that an earlier :func:`begin_label_maps` announced.
+
+    Raises:
+        ValueError: If there are others.
+    """
+    try:
+        videos = json.loads((folder / LEGEND).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        videos = {}
+    names = videos if isinstance(videos, dict) else {}
+    return images_of_earlier_export(folder.rglob("*.png"), {folder / name for name in names})
+
+
+def begin_label_maps(folder: Path, legend: Mapping[str, Any]) -> None:
+    """Make a folder ready for the label maps of several videos and write ``labels.json``.
+
+    Label maps of an earlier export are removed, with their folders where nothing else is in them.
+
+    Args:
+        folder: The folder; made if it is missing.
+        legend: What the labels mean, by the name of a video's folder.
+
+    Raises:
+        ValueError: If it holds other images.
+    """
+    for path in earlier_label_maps(folder):
+        path.unlink()
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_file(folder / LEGEND, json.dumps(legend, indent=2) + "\n")
 
 
 def write_label_maps(folder: Path, maps: Iterable[Labels], names: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ from visbench.structures.tracks import VideoTracks
 from visbench.structures.video import VideoInfo
 
 MOTS_IGNORE = 10
-"""Class of the regions that MOTS leaves out of evaluation; neither read nor written."""
+"""Class of the regions that MOTS leaves out of evaluation; a result has none."""
 
 _MAX_PIXELS = 2**28
 _MAX_FRAMES = 10**7
@@ -81,7 +82,8 @@ def from_mots_text(
 ) -> VideoTracks:
     r"""Read masks from MOTS text, ground truth or results; the inverse of :func:`to_mots_text`.
 
-    Regions to ignore (class 10) are left out. The format has no scores: all are 1.
+    Regions to ignore (class 10) have no place in a result: they are left out, and a warning says
+    how many. The format has no scores: all are 1.
 
     Args:
         text: The content of a file.
@@ -99,15 +101,23 @@ def from_mots_text(
         (2, 7, 1)
     """
     frames: dict[int, list[_Found]] = defaultdict(list)
+    ignored = 0
     size = None if video is None else (video.height, video.width)
     for where, words in _rows(text, None, 6, "frame id class height width rle"):
         category = _whole(words[2], where, "class")
         if category == MOTS_IGNORE:
+            ignored += 1
             continue
         mask = _mask(words[3:6], size, where)
         size = (mask["size"][0], mask["size"][1])
         frames[_frame(words[0], first_frame, where)].append(
             (_whole(words[1], where, "id"), _label(category, category_ids, where), 1.0, mask)
+        )
+    if ignored:
+        warnings.warn(
+            f"{ignored} regions to ignore (class {MOTS_IGNORE}) are left out: tracks cannot hold "
+            "them; tools/convert_dataset.py mots keeps those of PNGs as crowds",
+            stacklevel=2,
         )
     if video is None:
         if size is None:

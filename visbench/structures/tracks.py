@@ -93,7 +93,16 @@ class VideoTracks:
         Returns:
             One dictionary per prediction with ``video_id``, ``category_id``, ``score`` and either
             ``segmentations`` (RLE or None per frame) or ``bboxes`` (``[x, y, w, h]`` or None).
+
+        Raises:
+            ValueError: If a label has no category id.
         """
+        highest = max((prediction.label for prediction in self.predictions), default=-1)
+        if highest >= len(category_ids):
+            raise ValueError(
+                f"video {self.video.name}: label {highest} has no category id, there are "
+                f"{len(category_ids)}; model and data must have the same classes"
+            )
         return [self._to_result(prediction, category_ids) for prediction in self.predictions]
 
     def _to_result(self, prediction: Prediction, category_ids: Sequence[int]) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import pytest
 
 from visbench.benchmark.claims.added import added_row
 from visbench.benchmark.claims.data import ClaimBook, ClaimData
-from visbench.benchmark.claims.rows import ClaimRows, run_digest
+from visbench.benchmark.claims.rows import ClaimRows, known_version, run_digest
 from visbench.benchmark.claims.training import resolve
-from visbench.benchmark.identity import code_version
 from visbench.engine.errors import UserError
+from visbench.engine.provenance import Provenance
 
 OCCLUDED = {
     "train_dataloader.dataset.preset": "occluded",
@@ -61,7 +61,15 @@ class Folders:
         self.config = root / "toy.py"
         self.config.write_text(CONFIG)
 
-    def session(self, folder: str, config: Path, scalars: list[Any], **options: Any) -> Path:
+    def session(
+        self,
+        folder: str,
+        config: Path,
+        scalars: list[Any],
+        *,
+        code: str | None = "0.1.0+made",
+        **options: Any,
+    ) -> Path:
         number = len(list((self.root / folder).glob("2026*")))
         vis_data = self.root / folder / f"2026010{number}" / "vis_data"
         vis_data.mkdir(parents=True)
@@ -71,6 +79,8 @@ class Folders:
         if scalars:
             (vis_data / "scalars.json").write_text("\n".join(map(json.dumps, scalars)))
         (vis_data.parent / "run.log").write_text(HEADER)
+        if code is not None:
+            Provenance({"visbench": code, "numpy": "2.0"}, "EPYC, 2 cores").write(vis_data)
         return self.root / folder
 
     def trained(self, last: int = 100, validated: bool = True, **options: Any) -> Path:
@@ -94,15 +104,29 @@ def test_a_training_with_its_last_validation(folders: Folders, tmp_path: Path) -
     assert (row.method, row.dataset, row.seed) == ("Toy method", "movingshapes-v1-easy-val", 1)
     assert (row.AP, row.AP50, row.training_s) == (25.0, 50.0, 50.0)
     assert row.config_hash == run_digest(folders.config, BOOK.data["easy"])
-    assert row.versions["visbench"] == code_version()
+    assert (row.versions["visbench"], row.versions["numpy"]) == ("0.1.0+made", "2.0")
     assert (row.versions["torch"], row.versions["python"]) == ("2.11.0+cu130", "3.11.7")
-    assert (row.device, row.machine.split(", ")[-1]) == ("cuda", "NVIDIA H100 80GB HBM3")
+    assert (row.device, row.machine) == ("cuda", "EPYC, 2 cores, NVIDIA H100 80GB HBM3")
     path = ClaimRows(tmp_path / "rows").add(row)
-    assert path.stem == (
-        f"toy__movingshapes-v1-easy-val__seed1__{row.config_hash}__{code_version()}"
-    )
+    assert path.stem == (f"toy__movingshapes-v1-easy-val__seed1__{row.config_hash}__0.1.0+made")
     with pytest.raises(UserError, match="never overwritten"):
         ClaimRows(tmp_path / "rows").add(row)
+
+
+@pytest.mark.parametrize("codes", [(None, None), ("1", None), (None, "1"), ("1", "2")])
+def test_code_that_the_run_did_not_record_is_unknown(
+    folders: Folders, codes: tuple[str | None, str | None]
+) -> None:
+    trained = folders.trained(validated=False, code=codes[0])
+    tested = folders.tested(folders.config, code=codes[1])
+    row = added_row(folders.config, 1, tested, BOOK, trained)
+    assert not known_version(row) and row.versions["torch"] == "2.11.0+cu130"
+
+
+def test_sessions_of_a_resumed_training_must_agree_in_the_code(folders: Folders) -> None:
+    losses = [{"loss": 1.0, "iter": i, "time": 0.5, "step": i} for i in (50, 80)]
+    folders.session("train", folders.config, losses, code="0.1.0+other")
+    assert not known_version(added_row(folders.config, 1, folders.trained(), BOOK))
 
 
 def test_the_data_are_read_from_the_folder(folders: Folders) -> None:

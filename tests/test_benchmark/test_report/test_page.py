@@ -15,7 +15,7 @@ from visbench.benchmark import Row, RowStore
 from visbench.benchmark.commands import benchmark
 from visbench.benchmark.foreign import ForeignResults
 from visbench.benchmark.report import ReportOptions, write_html_report
-from visbench.benchmark.report.collect import collect
+from visbench.benchmark.report.collect import collect, slug
 from visbench.benchmark.report.gallery import GalleryOptions
 from visbench.benchmark.report.tables import speed_table
 from visbench.benchmark.speed.plan import SpeedRows
@@ -261,7 +261,7 @@ def test_class_agnostic_rows_are_evaluated_as_such(fresh_store: Any) -> None:
     foreign.score(store, Console(quiet=True))
     (row,) = foreign.rows(store, [])
     text = write_html_report(fresh_store.work_dir, None, None, Console(quiet=True)).read_text()
-    _, _, part = text.partition('<section id="data-tiny-class-agnostic"')
+    _, _, part = text.partition(f'<section id="data-{slug(row.dataset)}"')
     part, _, _ = part.partition("</section>")
     assert "AP by occlusion" in part
     assert "AP by class" not in part.replace("AP by class-agnostic", "")
@@ -314,12 +314,16 @@ def test_measurements_of_speed_have_a_table_of_their_own(fresh_store: Any) -> No
     write_html_report(fresh_store.work_dir, out, options, Console(quiet=True))
     text = out.read_text(encoding="utf-8")
     assert 'href="#stages"' in text
+    assert "leads to frames, or to the run where none" in text
+    assert "the table of speed by stage has no links." in text
+    stages = text.partition('<section id="stages"')[2].partition("</section>")[0]
+    assert "<td" in stages and "href" not in stages
     assert "19.5 / 24.0 (20 %)" in text
     assert "Other: association is &lt;made&gt; up." in text
 
 
 def test_a_page_without_measurements_of_speed_has_no_section_for_them(page: str) -> None:
-    assert 'id="stages"' not in page
+    assert 'id="stages"' not in page and "by stage" not in page
 
 
 def test_measurements_of_speed_alone_make_a_page(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
+from rich.console import Console
 
 from visbench.benchmark import Row, RowStore
+from visbench.benchmark.report import ReportOptions, write_html_report
 from visbench.benchmark.report.breakdowns import Numbers, best_threshold
 from visbench.benchmark.report.collect import Spread, collect, slug
 from visbench.benchmark.report.frames import (
@@ -29,6 +32,7 @@ from visbench.benchmark.report.frames import (
 )
 from visbench.benchmark.report.gallery import Gallery, ShownVideo, Strip, fit_pictures
 from visbench.benchmark.report.selection import Choice, video_for
+from visbench.benchmark.report.tables import video_anchor
 from visbench.benchmark.report.timeline import (
     Lane,
     Segment,
@@ -270,5 +274,20 @@ def test_pictures_become_smaller_before_videos_go() -> None:
 
 
 def test_anchors_are_plain() -> None:
-    assert slug('A <b> "c" d/e') == "a-b-c-d-e"
-    assert slug("***") == "x"
+    assert re.fullmatch("a-b-c-d-e-[0-9a-f]{8}", slug('A <b> "c" d/e'))
+    assert re.fullmatch("x-[0-9a-f]{8}", slug("***"))
+    assert slug("movingshapes-v1-easy-val") == "movingshapes-v1-easy-val"
+
+
+def test_names_that_differ_in_punctuation_have_anchors_of_their_own(tmp_path: Path) -> None:
+    names = ("A-B", "A.B", "a b", "(a-b)", "a-b", "a-b-")
+    store = RowStore(tmp_path / "rows")
+    for number, name in enumerate(names):
+        for place, data in enumerate(names):
+            store.add(Row(name, f"{number}.py", data, 0, AP=1.0, config_hash=f"{place}"))
+    found = collect(tmp_path)
+    assert len({group.key for group in found.groups}) == len(names) ** 2
+    assert len({video_anchor(data, 1) for data in found.datasets}) == len(names)
+    out = write_html_report(tmp_path, None, ReportOptions(), Console(quiet=True))
+    ids = re.findall(r'\bid="([^"]+)"', out.read_text(encoding="utf-8"))
+    assert len(ids) == len(set(ids)) > len(names) ** 2

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -76,6 +77,58 @@ def test_masks_are_the_runs_of_their_box(
     assert (decode_mask(file.tracks[0]["segmentations"][0]) == expected).all()
 
 
+ELLIPSE = '<ellipse frame="0" outside="0" cx="{}" cy="{}" rx="{}" ry="{}" rotation="{}"/>'
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    centre=st.tuples(st.floats(1, WIDTH - 1), st.floats(1, HEIGHT - 1)),
+    radii=st.tuples(st.floats(0.8, 9), st.floats(0.8, 9)),
+    degrees=st.integers(-360, 360),
+)
+def test_ellipses_become_masks(
+    centre: tuple[float, float],
+    radii: tuple[float, float],
+    degrees: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    shape = ELLIPSE.format(*centre, *radii, degrees)
+    file = read_cvat(write(tmp_path_factory.mktemp("cvat"), track(shape), 1))
+    found = decode_mask(file.tracks[0]["segmentations"][0])
+    # OpenCV turns as CVAT does; enlarged, so that its whole pixels do not matter.
+    scale = 32
+    drawn = np.zeros((HEIGHT * scale, WIDTH * scale), np.uint8)
+    cv2.ellipse(
+        drawn,
+        [round(scale * side) for side in centre],
+        [round(scale * radius) for radius in radii],
+        *(degrees, 0, 360, 1, -1),
+    )
+    shares = drawn.reshape(HEIGHT, scale, WIDTH, scale).mean((1, 3))
+    assert (found[shares > 0.98] == 1).all() and (found[shares < 0.02] == 0).all()
+
+
+def test_turned_by_a_quarter_the_radii_change_places(tmp_path: Path) -> None:
+    wide, high = (
+        read_cvat(write(tmp_path, track(ELLIPSE.format(8, 5, *radii, angle)))).tracks
+        for radii, angle in (((2, 4), 90), ((4, 2), 0))
+    )
+    assert wide == high and high[0]["bboxes"][0] == [4, 3, 8, 4]
+
+
+def test_tracks_without_area_are_left_out_and_counted(tmp_path: Path) -> None:
+    line = track('<polyline frame="0" outside="0" points="1,2;3,4"/>')
+    skeleton = track('<skeleton frame="0"><points frame="0" points="1,2"/></skeleton>')
+    points = track('<points frame="1" outside="0" points="1,2"/>')
+    path = write(tmp_path, track(POLYGON.format(0, 0), POLYGON.format(1, 1)) + line)
+    assert read_cvat(path).notes == [f"{path}: tracks without an area are left out: 1 polyline"]
+    file = read_cvat(write(tmp_path, line + points + line + skeleton))
+    assert file.tracks == []
+    assert [note.partition("left out: ")[2] for note in file.notes] == [
+        "1 points, 2 polyline, 1 skeleton"
+    ]
+
+
 @pytest.mark.parametrize(
     ("tracks", "words"),
     [
@@ -85,7 +138,9 @@ def test_masks_are_the_runs_of_their_box(
         (track(BOX.format(0, 0).replace('xbr="8"', "")), ("frame 0", "xbr", "is missing")),
         (track(BOX.format(0, 0).replace('"8"', '"2"')), ("frame 0", "box", "no area")),
         (track(POLYGON.format(0, 0).replace(";8.0,3.0;8.0,7.0", "")), ("frame 0", "points")),
-        (track('<points frame="0" points="1,2"/>'), ("points", "is no area", "polygon")),
+        (track('<blob frame="0" points="1,2"/>'), ("blob", "is no known shape", "polygon")),
+        (track(ELLIPSE.format(3, 3, 0, 2, 0)), ("frame 0", "rx", "has no area")),
+        (track(ELLIPSE.format(3, 3, 1, "", 0)), ("frame 0", "ry", "is not a number")),
         (track(BOX.format(0, 0), label=""), ("track 0", "label")),
         (
             track('<mask frame="0" rle="1, 2" left="0" top="0" width="2" height="2"/>'),

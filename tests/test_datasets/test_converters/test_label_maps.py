@@ -36,7 +36,7 @@ def contents(draw: st.DrawFn, kind: str) -> dict[str, Any]:
         video_id = file.add_video(names, *SIZE)
         count = draw(st.integers(1, 4))
         owners = np.random.default_rng(draw(st.integers(0, 2**16))).integers(
-            0, count + 1, (length, *SIZE)
+            0, count + 2, (length, *SIZE)
         )
         # In the order of their labels: classes first, as MOTS numbers them.
         kinds = sorted(draw(st.sampled_from(sorted(file.categories))) for _ in range(count))
@@ -44,6 +44,10 @@ def contents(draw: st.DrawFn, kind: str) -> dict[str, Any]:
             there = [t for t in range(length) if draw(st.booleans()) or t == 0]
             masks = {t: encode(owners[t] == number) for t in there}
             file.add_track(video_id, category, masks, f"object {number}")
+        ignored = [t for t in range(length) if draw(st.booleans())]
+        for category in file.categories if ignored else ():
+            masks = {t: encode(owners[t] == count + 1) for t in ignored}
+            file.add_track(video_id, category, masks, "ignored", is_crowd=True)
     return file.content()
 
 
@@ -88,15 +92,73 @@ def test_frames_without_png_have_no_objects(tmp_path: Path) -> None:
     write_annotation_file(file.content(), tmp_path / "out.json", tmp_path / "images")
 
 
+def drawn(names: list[str], count: int = 1) -> dict[str, Any]:
+    """Return annotations of objects side by side."""
+    file = AnnotationFile("drawn", {1: "car", 2: "pedestrian"})
+    video = file.add_video(names, 6, 8)
+    for index in range(count):
+        mask = box_mask((2 * index, 0, 2, 4), 6, 8)
+        file.add_track(video, 2, dict.fromkeys(range(len(names)), mask), f"object {index}")
+    return file.content()
+
+
+def test_an_export_replaces_exactly_the_one_before(tmp_path: Path) -> None:
+    label_format = LABEL_FORMATS["davis"](("object",))
+    write_label_maps(drawn(["a/0.jpg", "a/1.jpg"]), tmp_path, label_format)
+    (tmp_path / "a" / "notes.txt").write_text("kept")
+    write_label_maps(drawn(["b/0.jpg", "b/1.jpg"]), tmp_path, label_format)
+    write_label_maps(drawn(["b/0.jpg"], 2), tmp_path, label_format)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    names = {path.relative_to(tmp_path).as_posix() for path in files}
+    assert names == {"a/notes.txt", "b/0.png", "labels.json"}
+    assert json.loads((tmp_path / "labels.json").read_text()) == {
+        "b": {str(i): {"annotation_id": i, "category_id": 2} for i in (1, 2)}
+    }
+    write_label_maps(drawn(["c/0.jpg"]), tmp_path, label_format)
+    assert not (tmp_path / "b").exists()
+    assert len(read_label_maps(tmp_path, label_format).videos) == 1
+
+
+def test_other_images_are_not_touched(tmp_path: Path) -> None:
+    label_format = LABEL_FORMATS["davis"](("object",))
+    write_png(tmp_path / "a" / "5.png", np.ones((6, 8), np.uint8))
+    with pytest.raises(ValueError, match=r"holds 5\.png, .*give a folder of its own"):
+        write_label_maps(drawn(["a/0.jpg"]), tmp_path, label_format)
+    (tmp_path / "labels.json").write_text('{"b": {}}')
+    with pytest.raises(ValueError, match=r"a holds 5\.png"):
+        write_label_maps(drawn(["b/0.jpg"]), tmp_path, label_format)
+    assert [path.name for path in tmp_path.rglob("*.png")] == ["5.png"]
+
+
 def write_png(path: Path, labels: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(labels).save(path)
 
 
-def test_void_belongs_to_nobody(tmp_path: Path) -> None:
+def test_a_region_to_ignore_is_a_crowd_of_every_category(tmp_path: Path) -> None:
     write_png(tmp_path / "a" / "0.png", np.array([[0, 10_000], [1003, 2001]], np.uint16))
+    write_png(tmp_path / "a" / "1.png", np.array([[0, 0], [1003, 0]], np.uint16))
     file = read_label_maps(tmp_path, LABEL_FORMATS["mots"](("car", "pedestrian")))
-    assert [track["category_id"] for track in file.tracks] == [1, 2]
+    found = [(track["category_id"], track["iscrowd"], track["areas"]) for track in file.tracks]
+    assert found == [(1, 0, [1, 1]), (2, 0, [1, None]), (1, 1, [1, None]), (2, 1, [1, None])]
+    assert file.notes == [
+        f"{tmp_path}: regions to ignore (label 10000) in 1 frames of 1 videos; a crowd "
+        "(iscrowd: 1) of every category stands there"
+    ]
+
+
+def test_a_crowd_is_drawn_as_void_where_there_is_no_object(tmp_path: Path) -> None:
+    file = AnnotationFile("drawn", {1: "car", 2: "pedestrian"})
+    video = file.add_video(["a/0.jpg"], 6, 8)
+    file.add_track(video, 1, {0: box_mask((0, 0, 6, 4), 6, 8)}, "crowd", is_crowd=True)
+    file.add_track(video, 2, {0: box_mask((0, 0, 2, 2), 6, 8)}, "object")
+    notes = write_label_maps(file.content(), tmp_path, LABEL_FORMATS["mots"](CLASSES["mots"]))
+    labels = np.asarray(Image.open(tmp_path / "a" / "0.png"))
+    assert ((labels == 2000).sum(), (labels == 10_000).sum()) == (4, 20)
+    assert notes == [
+        "video a: crowds of 1 of 2 categories became regions to ignore for all of them (label "
+        "10000)"
+    ]
 
 
 @pytest.mark.parametrize(

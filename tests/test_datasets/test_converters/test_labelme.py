@@ -64,8 +64,18 @@ def test_groups_are_tracks_and_shapes_are_parts(tmp_path: Path) -> None:
 
 def test_circles(tmp_path: Path) -> None:
     circle = {**POLYGON, "shape_type": "circle", "points": [[8, 6], [12, 6]]}
-    area = read_labelme(write(tmp_path, [circle])).tracks[0]["areas"][0]
-    assert abs(area - np.pi * 16) < 8
+    file = read_labelme(write(tmp_path, [circle]))
+    rows, columns = np.mgrid[0.5:HEIGHT, 0.5:WIDTH]
+    expected = (columns - 8) ** 2 + (rows - 6) ** 2 <= 16
+    np.testing.assert_array_equal(decode_mask(file.tracks[0]["segmentations"][0]), expected)
+
+
+def test_lines_and_points_are_left_out_and_counted(tmp_path: Path) -> None:
+    line = {**POLYGON, "shape_type": "line", "points": [[1, 2], [3, 4]], "group_id": None}
+    point = {**POLYGON, "shape_type": "point", "points": [[1, 2]]}
+    file = read_labelme(write(tmp_path, [POLYGON, line, point], [line]))
+    assert [track["areas"] for track in file.tracks] == [[24, None]]
+    assert file.notes == [f"{tmp_path}: shapes without an area are left out: 2 line, 1 point"]
 
 
 @settings(max_examples=25, deadline=None)
@@ -86,8 +96,9 @@ def test_bitmaps_are_placed_at_their_corner(
     [
         ({"group_id": None}, ("shapes[0]", "group_id", "is null")),
         ({"group_id": [1]}, ("group_id", "found [1]")),
-        ({"shape_type": "line"}, ("shape_type", "'line' is no area")),
-        ({"shape_type": [1]}, ("shape_type", "[1] is no area")),
+        ({"shape_type": "blob"}, ("shape_type", "'blob' is no known shape")),
+        ({"shape_type": [1]}, ("shape_type", "[1] is no known shape")),
+        ({"shape_type": "circle", "points": [[1, 2], [1, 2]]}, ("points", "has no area")),
         ({"points": [[1, 2], [3, 4]]}, ("points", "six finite numbers")),
         ({"points": [[1, 2, 3]]}, ("points", "is not [x, y]")),
         ({"points": [[1, "x"]]}, ("points", "two finite numbers")),

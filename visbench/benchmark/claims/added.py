@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from visbench.benchmark.claims.data import ClaimBook, ClaimData
-from visbench.benchmark.claims.rows import run_digest
+from visbench.benchmark.claims.rows import UNKNOWN, run_digest
 from visbench.benchmark.claims.training import (
     differing_field,
     resolve,
     training_key,
     training_part,
 )
-from visbench.benchmark.machine import machine, versions
 from visbench.benchmark.rows import Row, points
 from visbench.benchmark.training_logs import LOG, read_records
 from visbench.engine.errors import UserError
+from visbench.engine.provenance import Provenance
 
 _PLACES = ("data_root", "workers")
 """Fields of a data set that say where and how, not what."""
@@ -37,6 +37,10 @@ class _Session:
     @property
     def config_file(self) -> Path:
         return self.folder / "vis_data" / "config.py"
+
+    @property
+    def provenance(self) -> Provenance:
+        return Provenance.read(self.folder / "vis_data")
 
     @property
     def scalars(self) -> list[dict[str, Any]]:
@@ -79,6 +83,9 @@ def added_row(
 ) -> Row:
     """Return the row of a run that is already done.
 
+    Versions and machine are those that the run recorded. The version of the code is unknown if one
+    of its sessions did not record it, or training and test were made by different ones.
+
     Args:
         config: The config of the row.
         seed: Its seed.
@@ -103,7 +110,7 @@ def added_row(
     data = _claim_data(tested, loader, book)
     _check(Path(config), seed, trained, tested, loader, data, book)
     wanted = resolve(config, data.options)
-    environment = trained.environment
+    environment, made_by = trained.environment, trained.provenance
     fractions = {name: float(value) for name, value in metrics.items()}
     key = training_key(training_part(wanted, book.acts_at_test))
     return Row.from_dict(
@@ -115,13 +122,19 @@ def added_row(
             **points(fractions),
             "training_s": _seconds(sessions),
             "device": "cuda" if environment.pop("cuda", "False") == "True" else "cpu",
-            "machine": ", ".join(filter(None, [machine(), environment.pop("gpu", "")])),
-            "versions": {**versions(), **environment},
+            "machine": ", ".join(filter(None, [made_by.machine, environment.pop("gpu", "")])),
+            "versions": {**made_by.versions, **environment, **_code([*sessions, tested])},
             "config_hash": run_digest(Path(config), data),
             "details": {"metrics": fractions, "training": key, "added": True},
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
     )
+
+
+def _code(sessions: list[_Session]) -> dict[str, str]:
+    """Return the version of the code if all sessions recorded it and had the same one."""
+    found = {session.provenance.versions.get("visbench", UNKNOWN) for session in sessions}
+    return {"visbench": found.pop() if len(found) == 1 else UNKNOWN}
 
 
 def _sessions(folder: Path) -> list[_Session]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from visbench.benchmark.claims.data import ClaimBook
 from visbench.benchmark.claims.rows import ClaimRows, without_places
-from visbench.benchmark.rows import FINISHED, METRICS, Row, RowStore
+from visbench.benchmark.rows import FINISHED, METRICS, Row, RowExistsError, RowStore
 from visbench.engine.errors import UserError
 
 _NUMBERS = (
@@ -44,12 +44,11 @@ def import_rows(path: str | Path, book: ClaimBook, store: ClaimRows) -> tuple[in
             continue
         if Path(row.config).stem not in names or row.dataset not in datasets:
             continue
-        row = without_places(row)
-        if (store.folder / f"{store.name(row)}.json").exists():
+        try:
+            store.add(without_places(row))
+            added += 1
+        except RowExistsError:
             known += 1
-            continue
-        store.add(row)
-        added += 1
     return added, known
 
 

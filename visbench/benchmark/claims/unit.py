@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from visbench.benchmark.claims.rows import ClaimRows, without_places
 from visbench.benchmark.identity import code_version
 from visbench.benchmark.processes import Event, Outcome, run_worker
-from visbench.benchmark.rows import FAILED, Row, RowStore, row_name
+from visbench.benchmark.rows import FAILED, Row, RowExistsError, RowStore, row_name
 from visbench.engine.errors import UserError
 
 WORKER = "visbench.benchmark.worker"
@@ -195,10 +196,9 @@ def _row(run: Run, facts: dict[str, Any], terms: Terms, test_s: float | None) ->
             f"{run.file} was tested on {row.dataset}, the claims say {run.dataset}; mend 'dataset' "
             "or 'options' of the data in the file of claims"
         )
-    store = ClaimRows(terms.rows)
     # Another process may have been faster; its row is as good.
-    if not (store.folder / f"{store.name(row)}.json").exists():
-        store.add(row)
+    with suppress(RowExistsError):
+        ClaimRows(terms.rows).add(row)
     return row
 
 

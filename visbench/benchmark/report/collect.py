@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import statistics
 from collections import Counter
-from collections.abc import Collection as Names
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -167,7 +167,7 @@ def _read(store: RowStore) -> tuple[dict[str, Row], list[str]]:
         except UserError as error:
             problems.append(str(error))
             continue
-        rows[_unique(slug(path.stem), rows)] = row
+        rows[slug(path.stem)] = row
     return rows, problems
 
 
@@ -226,7 +226,7 @@ def _groups(runs: Sequence[Run]) -> tuple[Group, ...]:
     groups: list[Group] = []
     for line in found:
         label = _label(line, [other for other in found if other.row.dataset == line.row.dataset])
-        key = _unique(slug(f"{label}-{line.row.dataset}"), [group.key for group in groups])
+        key = f"{slug(label)}--{slug(line.row.dataset)}"
         groups.append(Group(key, label, tuple(by_row[id(row)] for row in line.rows), line))
     return tuple(sorted(groups, key=_rank))
 
@@ -256,18 +256,16 @@ def _rank(group: Group) -> tuple[str, bool, float]:
 
 
 def slug(text: str) -> str:
-    """Return a text as a name for anchors: lower-case letters, digits and hyphens.
+    """Return a text as a name for anchors: lower-case letters, digits and single hyphens.
+
+    What differs in anything has another name: where something is lost, a part of its hash follows.
 
     Examples:
-        >>> slug("Mask <R-CNN> (a.b)")
-        'mask-r-cnn-a-b'
+        >>> slug("idol-2"), slug("IDOL (2)")
+        ('idol-2', 'idol-2-50ad4124')
     """
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
-
-
-def _unique(name: str, taken: Names[str]) -> str:
-    number, unique = 1, name
-    while unique in taken:
-        number += 1
-        unique = f"{name}-{number}"
-    return unique
+    plain = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    if plain == text and plain:
+        return plain
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{plain}-{digest}" if plain else f"x-{digest}"

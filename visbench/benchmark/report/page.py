@@ -28,6 +28,7 @@ from visbench.benchmark.speed.tables import notes as speed_notes
 from visbench.benchmark.tables import INTERVAL_NOTE, NOTES, PUBLISHED_NOTE, SEEDS_NOTE
 from visbench.benchmark.terms import term_notes
 from visbench.engine.errors import UserError
+from visbench.engine.outputs import prepare_output_file
 from visbench.files import write_file
 from visbench.version import __version__
 from visbench.visualization.palette import text_colour, track_colour
@@ -93,6 +94,7 @@ def write_html_report(
     script = plots.plotly_script()
     collection = collect(work_dir, options.annotations)
     _check_names(options, collection.datasets)
+    prepare_output_file(target, "--out")
     with Progress(console=console or Console(stderr=True)) as progress:
         numbers = _evaluate(collection, progress)
         galleries = _galleries(collection, numbers, options, progress)

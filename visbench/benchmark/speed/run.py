@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from visbench.benchmark.compare import make_console, only_one, write_files
+from visbench.benchmark.compare import make_console, only_one, prepare_report, write_files
 from visbench.benchmark.live import LiveProgress
 from visbench.benchmark.processes import Event, run_worker
 from visbench.benchmark.rows import FAILED, Row
@@ -50,6 +50,7 @@ def speed(
     work_dir = Path(work_dir)
     store = SpeedRows(work_dir / "rows")
     target = Path(report) if report is not None else work_dir / "speed"
+    prepare_report(target)
     rows: list[Row] = []
     for measurement in measurements:
         known = store.of(measurement)

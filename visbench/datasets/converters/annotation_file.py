@@ -73,7 +73,12 @@ class AnnotationFile:
         return number
 
     def add_track(
-        self, video_id: int, category_id: int, shapes: Mapping[int, Shape], where: str
+        self,
+        video_id: int,
+        category_id: int,
+        shapes: Mapping[int, Shape],
+        where: str,
+        is_crowd: bool = False,
     ) -> None:
         """Add an object.
 
@@ -82,6 +87,7 @@ class AnnotationFile:
             category_id: Its category.
             shapes: Its mask or box by 0-based frame; masks without a pixel count as absent.
             where: The object in the source, for messages.
+            is_crowd: Whether it stands for a region in which nothing counts.
 
         Raises:
             InputError: If masks and boxes are mixed; or an earlier object has the other kind.
@@ -100,7 +106,7 @@ class AnnotationFile:
             self.notes.append(f"{self.source}: {where} has no pixel in any frame; left out")
             return
         track: dict[str, Any] = {"id": len(self.tracks) + 1, "video_id": video_id}
-        track |= {"category_id": category_id, "iscrowd": 0, "bboxes": boxes}
+        track |= {"category_id": category_id, "iscrowd": int(is_crowd), "bboxes": boxes}
         with_masks = self._has_masks(masks, boxes, where)
         if with_masks:
             areas = [None if mask is None else rle_area(mask) for mask in masks]
@@ -121,6 +127,17 @@ class AnnotationFile:
             )
         return with_masks
 
+    def note_without_area(self, counts: Mapping[str, int], what: str) -> None:
+        """Remark how many shapes of which kinds were left out, since they have no area.
+
+        Args:
+            counts: Number by kind; no remark if empty.
+            what: What was counted, such as ``tracks``.
+        """
+        if counts:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+            self.notes.append(f"{self.source}: {what} without an area are left out: {kinds}")
+
     def content(self) -> dict[str, Any]:
         """Return the annotation file."""
         used = sorted(self.categories.items())
@@ -138,6 +155,28 @@ def box_mask(box: Box, height: int, width: int) -> RLE:
     rows = (np.arange(height) + 0.5 > y) & (np.arange(height) + 0.5 < y + h)
     columns = (np.arange(width) + 0.5 > x) & (np.arange(width) + 0.5 < x + w)
     return encode(rows[:, None] & columns)
+
+
+def ellipse_mask(
+    centre: tuple[float, float],
+    radii: tuple[float, float],
+    angle: float,
+    height: int,
+    width: int,
+) -> RLE:
+    """Return an ellipse filled as a mask; pixels whose centre is inside belong to it.
+
+    Args:
+        centre: ``(x, y)`` in pixels.
+        radii: Half axes in pixels, along x and y before the ellipse is turned.
+        angle: Degrees by which it is turned, from x towards y: clockwise on the screen.
+        height: Height of the frame.
+        width: Width of the frame.
+    """
+    x, y = np.arange(width) + 0.5 - centre[0], np.arange(height)[:, None] + 0.5 - centre[1]
+    cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    along, across = (x * cosine + y * sine) / radii[0], (y * cosine - x * sine) / radii[1]
+    return encode(along**2 + across**2 <= 1)
 
 
 def encode(mask: Any) -> RLE:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from visbench.datasets.converters.annotation_file import (
     Progress,
     Shape,
     box_mask,
+    ellipse_mask,
     encode,
     silent,
 )
@@ -30,7 +32,7 @@ MAX_BYTES = 1 << 30
 _MAX_PIXELS = 1 << 28
 _MAX_FRAMES = 10**7
 _EXPORT = "export the task from CVAT again as 'CVAT for video 1.1'"
-_NOT_CONVERTED = ("polyline", "points", "skeleton", "cuboid", "ellipse")
+_WITHOUT_AREA = ("polyline", "points", "skeleton", "cuboid")
 
 
 class _Video(NamedTuple):
@@ -54,9 +56,11 @@ def read_cvat(
 ) -> AnnotationFile:
     """Read an XML file of CVAT or a folder of them.
 
-    The video is named like the file. Boxes, polygons and masks are converted; shapes that are
-    ``outside`` are absent. CVAT writes the frames between key frames too, so a track with a gap
-    is an error rather than guessed at. Labels are those of the file's list, in its order.
+    The video is named like the file. Boxes, polygons, ellipses and masks are converted; shapes
+    that are ``outside`` are absent. Tracks of polylines, points, skeletons and cuboids have no area
+    and are left out, with one note of their numbers. CVAT writes the frames between key frames
+    too, so a track with a gap is an error rather than guessed at. Labels are those of the file's
+    list, in its order.
 
     Args:
         source: The file, or a folder whose ``*.xml`` are one video each.
@@ -72,6 +76,7 @@ def read_cvat(
         ValueError: If a file is no XML, has a document type or is too large.
     """
     file = AnnotationFile(str(source))
+    left_out: Counter[str] = Counter()
     for path in progress(_xml_files(Path(source)), "videos"):
         root = parse_xml(path, MAX_BYTES, "a task of CVAT", _EXPORT)
         video = _video(path, root)
@@ -81,12 +86,17 @@ def read_cvat(
             _frame_names(video, images, frame_name), video.height, video.width
         )
         for track in root.iterfind("track"):
+            kind = next((element.tag for element in track if element.tag in _WITHOUT_AREA), None)
+            if kind is not None:
+                left_out[kind] += 1
+                continue
             where = f"{path.name}, track {track.get('id')}"
             name = track.get("label")
             if not name:
                 raise InputError(str(path), where, "label", "is missing", _EXPORT)
             shapes = _track(video, track, where, boxes_as_masks)
             file.add_track(video_id, file.category(name), shapes, where)
+    file.note_without_area(left_out, "tracks")
     return file
 
 
@@ -159,11 +169,11 @@ def _track(video: _Video, track: Element, where: str, boxes_as_masks: bool) -> M
 
 def _elements(video: _Video, track: Element, where: str) -> Iterator[tuple[int, Element]]:
     for element in track:
-        if element.tag in _NOT_CONVERTED or element.tag not in _SHAPES:
+        if element.tag not in _SHAPES:
             if element.get("frame") is None:
                 continue  # such as an attribute of the track
             raise InputError(
-                str(video.path), where, element.tag, "is no area",
+                str(video.path), where, element.tag, "is no known shape",
                 f"Draw {', '.join(_SHAPES)}, or delete the track in CVAT",
             )  # fmt: skip
         number = _whole(video.path, where, "frame", element.get("frame"), minimum=0)
@@ -208,6 +218,16 @@ def _polygon(video: _Video, element: Element, where: str) -> RLE:
     return RLE(size=[video.height, video.width], counts=counts)
 
 
+def _ellipse(video: _Video, element: Element, where: str) -> RLE:
+    x, y, radius_x, radius_y = (
+        _number(video.path, where, name, element.get(name)) for name in ("cx", "cy", "rx", "ry")
+    )
+    if min(radius_x, radius_y) <= 0:
+        raise InputError(str(video.path), where, "rx", "the ellipse has no area", "Delete it")
+    angle = _number(video.path, where, "rotation", element.get("rotation") or "0")
+    return ellipse_mask((x, y), (radius_x, radius_y), angle, video.height, video.width)
+
+
 def _mask(video: _Video, element: Element, where: str) -> RLE:
     """Return a mask from CVAT's run lengths: by rows, background first, within its box."""
     left, top, width, height = (
@@ -237,7 +257,7 @@ def _mask(video: _Video, element: Element, where: str) -> RLE:
     return encode(mask)
 
 
-_SHAPES = {"box": _box, "polygon": _polygon, "mask": _mask}
+_SHAPES = {"box": _box, "polygon": _polygon, "ellipse": _ellipse, "mask": _mask}
 
 
 def _number(path: Path, where: str, field: str, text: str | None) -> float:

@@ -5,6 +5,9 @@
 DAVIS       8 bits with a palette; 0 is background, 255 void, others are objects without a class
 MOTS        16 bits; 0 is background, 10000 a region to ignore, others ``1000 * class + object``
 ==========  ========================================================================================
+
+Void and regions to ignore are pixels where nothing counts, whatever its class. The layout of
+YouTube-VIS says that by a crowd (``iscrowd: 1``), which has a category: there is one of each.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +36,7 @@ from visbench.evaluation.davis_files import read_label_map
 from visbench.evaluation.errors import InputError
 from visbench.structures import RLE, decode_mask
 from visbench.structures.file_names import natural_key
-from visbench.structures.label_maps import voc_palette
+from visbench.structures.label_maps import begin_label_maps, voc_palette
 
 LabelMap = npt.NDArray[np.integer[Any]]
 MOTS_CLASSES = ("car", "pedestrian")
@@ -47,7 +50,7 @@ class LabelFormat(ABC):
     """
 
     void: int
-    """Label of pixels that belong to nobody."""
+    """Label of pixels where nothing counts."""
 
     dtype: type[np.integer[Any]]
     """Type of the labels."""
@@ -171,6 +174,8 @@ def read_label_maps(
 ) -> AnnotationFile:
     """Read a folder with one folder of PNGs per video, or the PNGs of one video.
 
+    Void, or the region to ignore, becomes a crowd of every category; a note says how much there is.
+
     Args:
         source: The folder, such as ``DAVIS/Annotations_unsupervised/480p`` or ``instances``.
         label_format: What the pixels mean.
@@ -184,17 +189,24 @@ def read_label_maps(
     """
     categories = dict(enumerate(label_format.classes, start=1))
     file = AnnotationFile(str(source), categories)
+    ignored: list[int] = []
     for video in progress(sub_folders(Path(source), "*.png"), "videos"):
         paths = sorted(video.glob("*.png"), key=lambda path: natural_key(path.name))
         stems = [path.stem for path in paths]
         names = match_frames(video, stems, None if images is None else Path(images), suffix)
-        _read_video(file, label_format, paths, names)
+        ignored.append(_read_video(file, label_format, paths, names))
+    if any(ignored):
+        file.notes.append(
+            f"{source}: regions to ignore (label {label_format.void}) in {sum(ignored)} frames of "
+            f"{sum(map(bool, ignored))} videos; a crowd (iscrowd: 1) of every category stands there"
+        )
     return file
 
 
 def _read_video(
     file: AnnotationFile, label_format: LabelFormat, paths: Sequence[Path], names: Sequence[str]
-) -> None:
+) -> int:
+    """Add a video; return the number of its frames with a region to ignore."""
     frames = {Path(name).stem: frame for frame, name in enumerate(names)}
     shapes: dict[int, dict[int, RLE]] = defaultdict(dict)
     categories: dict[int, int] = {}
@@ -207,13 +219,18 @@ def _read_video(
                 str(path), "", "", f"has the size {labels.shape}, {paths[0].name} has {size}",
                 "All frames of a video must have one size",
             )  # fmt: skip
-        for label in np.setdiff1d(labels, (0, label_format.void)).tolist():
-            categories.setdefault(label, label_format.category_id(label, path))
+        for label in np.setdiff1d(labels, (0,)).tolist():
+            if label != label_format.void:
+                categories.setdefault(label, label_format.category_id(label, path))
             shapes[label][frames[path.stem]] = encode(labels == label)
     assert size is not None
     video_id = file.add_video(names, *size)
-    for label in sorted(shapes):
-        file.add_track(video_id, categories[label], shapes[label], f"{names[0]}, label {label}")
+    for label, category in sorted(categories.items()):
+        file.add_track(video_id, category, shapes[label], f"{names[0]}, label {label}")
+    ignored = shapes.get(label_format.void, {})
+    for category in file.categories if ignored else ():
+        file.add_track(video_id, category, ignored, f"{names[0]}, region to ignore", is_crowd=True)
+    return len(ignored)
 
 
 def write_label_maps(
@@ -225,35 +242,73 @@ def write_label_maps(
 ) -> list[str]:
     """Write one folder of PNGs per video.
 
+    Crowds become void, or the region to ignore, where there is no object. ``labels.json`` beside
+    the folders names annotation and category of every label, by video.
+
     Args:
         content: Annotations in YouTube-VIS layout with masks in RLE.
-        folder: Gets a folder per video, named like that of its frames.
+        folder: Gets a folder per video, named like that of its frames. PNGs of an earlier call are
+            removed; other PNGs are an error.
         label_format: What the pixels shall mean.
         progress: Wraps the list of videos to show progress; gets the list and a title.
         source: The file, for messages.
 
     Returns:
-        Remarks: where masks overlap, the object that comes first in the file has the pixels.
+        Remarks: where masks overlap, the object that comes first in the file has the pixels; a
+        crowd of some of the categories stands for all of them in the PNGs.
 
     Raises:
         InputError: There are no masks, or objects that do not fit into the format.
+        ValueError: If the folder holds PNGs that are not of an earlier call.
         OSError: If a file cannot be written.
     """
     tracks = _tracks_with_masks(content, source)
     targets = _targets(content["videos"], Path(folder), source)
+    for video_id, found in tracks.items():
+        try:
+            _give_labels(found, label_format)
+        except ValueError as error:
+            raise InputError(source, f"video {video_id}", "", str(error)) from error
+    names = {video["id"]: video_name(video) for video in content["videos"]}
+    begin_label_maps(Path(folder), {name: _legend(tracks[i]) for i, name in names.items()})
     notes = []
     for video in progress(content["videos"], "videos"):
-        name = video_name(video)
-        try:
-            numbers = label_format.labels([t["category_id"] for t in tracks[video["id"]]])
-        except ValueError as error:
-            raise InputError(source, f"video {video['id']}", "", str(error)) from error
-        hidden = _write_video(video, tracks[video["id"]], numbers, targets[name], label_format)
+        name, found = names[video["id"]], tracks[video["id"]]
+        hidden = _write_video(video, found, targets[name], label_format)
         if hidden:
             notes.append(
                 f"video {name}: {hidden} pixels of several masks; the first object has them"
             )
+        notes += _crowd_notes(name, found, len(content["categories"]), label_format)
     return notes
+
+
+def _give_labels(tracks: list[dict[str, Any]], label_format: LabelFormat) -> None:
+    """Set ``label`` in the tracks of a video and move the crowds to the end."""
+    tracks.sort(key=lambda track: bool(track["is_crowd"]))
+    objects = [track["category_id"] for track in tracks if not track["is_crowd"]]
+    voids = [label_format.void] * (len(tracks) - len(objects))
+    for track, label in zip(tracks, [*label_format.labels(objects), *voids], strict=True):
+        track["label"] = label
+
+
+def _legend(tracks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        str(track["label"]): {"annotation_id": track["id"], "category_id": track["category_id"]}
+        for track in tracks
+        if not track["is_crowd"]
+    }
+
+
+def _crowd_notes(
+    name: str, tracks: Sequence[Mapping[str, Any]], categories: int, label_format: LabelFormat
+) -> Iterator[str]:
+    found = len({track["category_id"] for track in tracks if track["is_crowd"]})
+    if 0 < found < categories:
+        yield (
+            f"video {name}: crowds of {found} of {categories} categories became regions to ignore "
+            f"for all of them (label {label_format.void})"
+        )
 
 
 def _tracks_with_masks(content: Mapping[str, Any], source: str) -> dict[Any, list[dict[str, Any]]]:
@@ -269,7 +324,8 @@ def _tracks_with_masks(content: Mapping[str, Any], source: str) -> dict[Any, lis
             masks = [as_rle(mask, *size) if mask else None for mask in annotation["segmentations"]]
         except ValueError as error:
             raise InputError(source, where, "segmentations", str(error)) from error
-        track = {"category_id": annotation["category_id"], "masks": masks}
+        track = {"is_crowd": bool(annotation.get("iscrowd")), "masks": masks}
+        track |= {"id": annotation.get("id"), "category_id": annotation["category_id"]}
         tracks[annotation["video_id"]].append(track)
     return tracks
 
@@ -290,7 +346,6 @@ def _targets(videos: Iterable[Mapping[str, Any]], folder: Path, source: str) -> 
 def _write_video(
     video: Mapping[str, Any],
     tracks: Sequence[Mapping[str, Any]],
-    numbers: Sequence[int],
     folder: Path,
     label_format: LabelFormat,
 ) -> int:
@@ -298,12 +353,12 @@ def _write_video(
     hidden = 0
     for frame, file_name in enumerate(video["file_names"]):
         labels = np.zeros((video["height"], video["width"]), dtype=label_format.dtype)
-        for track, number in zip(tracks, numbers, strict=True):
+        for track in tracks:
             mask = track["masks"][frame]
             if mask is not None:
                 inside = decode_mask(mask)
-                hidden += int((labels[inside] != 0).sum())
-                labels[inside & (labels == 0)] = number
+                hidden += 0 if track["is_crowd"] else int((labels[inside] != 0).sum())
+                labels[inside & (labels == 0)] = track["label"]
         target = folder / f"{Path(file_name).stem}.png"
         partial = target.with_name(f".{target.name}.partial")
         label_format.image(labels).save(partial, format="PNG")

@@ -7,7 +7,7 @@ import base64
 import binascii
 import io
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from visbench.datasets.annotations import read_json
 from visbench.datasets.converters.annotation_file import (
     AnnotationFile,
     Progress,
+    ellipse_mask,
     encode,
     silent,
     union,
@@ -29,7 +30,7 @@ from visbench.evaluation.run_lengths import MaskError, rasterize_polygons
 from visbench.structures import RLE
 from visbench.structures.file_names import natural_key
 
-_CIRCLE_POINTS = 64
+_WITHOUT_AREA = ("line", "linestrip", "point", "points")
 _REMEDY = "Mend the shape in labelme"
 
 
@@ -41,7 +42,8 @@ def read_labelme(
     """Read a folder with one folder of JSON files per video, or the JSON files of one video.
 
     An object is what has one ``label`` and one ``group_id`` in a video; several shapes of it in a
-    frame are its parts. Polygons, rectangles, circles and masks are areas, other shapes are errors.
+    frame are its parts. Polygons, rectangles, circles and masks are areas; lines and points
+    have none and are left out, with one note of their numbers.
 
     Args:
         source: The folder.
@@ -54,13 +56,21 @@ def read_labelme(
         ValueError: If a file is not JSON.
     """
     file = AnnotationFile(str(source))
+    left_out: Counter[str] = Counter()
     for video in progress(sub_folders(Path(source), "*.json"), "videos"):
         paths = sorted(video.glob("*.json"), key=lambda path: natural_key(path.name))
-        _read_video(file, video, paths, None if images is None else Path(images))
+        _read_video(file, video, paths, None if images is None else Path(images), left_out)
+    file.note_without_area(left_out, "shapes")
     return file
 
 
-def _read_video(file: AnnotationFile, video: Path, paths: list[Path], images: Path | None) -> None:
+def _read_video(
+    file: AnnotationFile,
+    video: Path,
+    paths: list[Path],
+    images: Path | None,
+    left_out: Counter[str],
+) -> None:
     records = [_record(path) for path in paths]
     suffixes = {Path(str(record.get("imagePath"))).suffix for record in records}
     stems = [path.stem for path in paths]
@@ -76,6 +86,9 @@ def _read_video(file: AnnotationFile, video: Path, paths: list[Path], images: Pa
                 "All frames of a video must have one size",
             )  # fmt: skip
         for fields in _shapes(record):
+            if (kind := fields.values.get("shape_type")) in _WITHOUT_AREA:
+                left_out[kind] += 1
+                continue
             parts = objects[str(fields.get("label")), _group(fields)]
             mask, frame = _mask(fields, size), frames[path.stem]
             parts[frame] = union(parts[frame], mask) if frame in parts else mask
@@ -120,7 +133,7 @@ def _mask(fields: Fields, size: tuple[int, int]) -> RLE:
     draw = _DRAW.get(kind) if isinstance(kind, str) else None
     if draw is None:
         known = ", ".join(_DRAW)
-        raise fields.error("shape_type", f"{kind!r} is no area", f"Draw one of {known}")
+        raise fields.error("shape_type", f"{kind!r} is no known shape", f"Draw one of {known}")
     return draw(fields, size)
 
 
@@ -158,9 +171,9 @@ def _rectangle(fields: Fields, size: tuple[int, int]) -> RLE:
 def _circle(fields: Fields, size: tuple[int, int]) -> RLE:
     (x, y), (edge_x, edge_y) = _points(fields, 2)
     radius = math.hypot(edge_x - x, edge_y - y)
-    angles = np.linspace(0, 2 * np.pi, _CIRCLE_POINTS, endpoint=False)
-    around = [(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles.tolist()]
-    return _drawn(fields, size, around)
+    if not radius:
+        raise fields.error("points", "the circle has no area", _REMEDY)
+    return ellipse_mask((x, y), (radius, radius), 0, *size)
 
 
 def _bitmap(fields: Fields, size: tuple[int, int]) -> RLE:
