@@ -41,8 +41,8 @@ def check_model_classes(model: nn.Module, dataset: Any, field: str) -> None:
 
 
 def _class_numbers(model: nn.Module) -> Iterator[tuple[str, int]]:
-    model = model.module if is_model_wrapper(model) else model
-    for name, module in model.named_modules():
+    inner: Any = model.module if is_model_wrapper(model) else model
+    for name, module in inner.named_modules():
         number = getattr(module, "num_classes", None)
         if isinstance(number, int):
             yield ".".join(filter(None, ("model", name, "num_classes"))), number
