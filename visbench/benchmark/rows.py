@@ -209,7 +209,7 @@ class RowStore:
                 ago and by another process.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(dataclasses.asdict(row), indent=2, ensure_ascii=False) + "\n"
+        text = _text(row)
         for path in self._places(row):
             try:
                 _create(path, text)
@@ -238,6 +238,15 @@ class RowStore:
             raise UserError(
                 f"row {path} cannot be read ({error}); move it away, and the run is done again"
             ) from error
+
+
+def _text(row: Row) -> str:
+    """Return a row as JSON with a line per field: some hold a thousand numbers."""
+    fields = dataclasses.asdict(row).items()
+    lines = (
+        f"  {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}" for name, value in fields
+    )
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _create(path: Path, text: str) -> None:
