@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from visbench.evaluation import InputError
 from visbench.evaluation.fields import Fields
+from visbench.evaluation.mask_fields import read_masks
 from visbench.evaluation.plain_runs import measure_runs
 from visbench.evaluation.run_lengths import compress_runs
-from visbench.evaluation.tracks import MaskTrack, read_masks
+from visbench.evaluation.tracks import MaskTrack
 
 SIZE = (6, 7)
 PIXELS = 42
