@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from config_checks import changed
 from mmengine.config import Config
 
 from visbench.registry import MODELS
@@ -29,18 +29,6 @@ PUBLISHED = {
     ),
 }
 FILES = {path.stem: path for path in (ROOT / "configs").glob("*/*.py")}
-
-
-def changed(config: Any, base: Any, path: str = "") -> dict[str, Any]:
-    """Return the leaves in which two configs differ."""
-    differences: dict[str, Any] = {}
-    for key in sorted({*config, *base}):
-        ours, theirs = config.get(key), base.get(key)
-        if isinstance(ours, dict) and isinstance(theirs, dict):
-            differences.update(changed(ours, theirs, f"{path}{key}."))
-        elif ours != theirs:
-            differences[f"{path}{key}"] = ours
-    return differences
 
 
 def samples_per_update(name: str) -> int:

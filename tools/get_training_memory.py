@@ -22,6 +22,7 @@ from visbench.engine.commands import clear_errors, run_command
 from visbench.engine.config import OptionsAction, load_config
 from visbench.engine.conversion import build_bare_model
 from visbench.engine.device import select_device
+from visbench.engine.outputs import prepare_output_file
 
 _EPILOG = f"""\
 A batch of drawn videos goes through the training pipeline of the config and one step is trained.
@@ -39,7 +40,7 @@ examples:
   # more objects, other videos
   python tools/get_training_memory.py CONFIG --objects 10 --frame-size 1080 1920 --json memory.json
 
-exit status: 0, or 1 if the config cannot be used
+exit status: 0, or 1 if the config cannot be used or the file not be written
 """
 
 
@@ -124,9 +125,9 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
 
     def run() -> None:
+        prepare_output_file(args.json, "--json")
         found = measure(args)
         if args.json is not None:
-            args.json.parent.mkdir(parents=True, exist_ok=True)
             args.json.write_text(json.dumps(found, indent=2) + "\n")
         report(found)
 

@@ -25,6 +25,7 @@ CALLS = [
     ("dataset_statistics", "none --out {}/page.md", "--out"),
     ("evaluate", "none none --out {}/metrics.json", "--out"),
     ("get_flops", "none.py --json {}/flops.json", "--json"),
+    ("get_training_memory", "none.py --json {}/memory.json", "--json"),
     ("make_shapes", "--videos 1 --root {}", "--root"),
     ("make_shapes", "--preview {}/sheet.png", "--preview"),
     ("print_config", "none.py --out {}/whole.py", "--out"),
