@@ -146,7 +146,6 @@ def _configure(args: argparse.Namespace) -> Config:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     device = select_device(args.device)
     config = load_config(args.config, args.cfg_options, args.work_dir)
-    prepare_output_folder(config.work_dir, "--work-dir")
     launch(config, args.launcher, device)
     return config
 
@@ -203,6 +202,7 @@ def train(arguments: Sequence[str] | None = None) -> None:
         else "load_from of the config says where training starts: make the file as the config "
         "describes, or start without it by --cfg-options load_from=None",
     )
+    prepare_output_folder(config.work_dir, "--work-dir")
     remove_partial_files(config.work_dir)
     runner = build_runner(config)
     with clear_errors(f"config {args.config}: the training cannot start", config):
@@ -227,6 +227,7 @@ def test(arguments: Sequence[str] | None = None) -> dict[str, float]:
     config = _configure(args)
     _check_file(args.checkpoint)
     config.load_from, config.resume = args.checkpoint, False
+    prepare_output_folder(config.work_dir, "--work-dir")
     prepare_output_folder(args.out, "--out")
     prepare_output_folder(args.show_dir, "--show-dir")
     if args.out:
