@@ -12,6 +12,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from visbench.files import write_json
 from visbench.version import __version__
 
 CODE = ("datasets", "engine", "evaluation", "models", "ops", "structures")
@@ -26,7 +27,6 @@ PACKAGES = (
     "numpy",
     "pycocotools",
 )
-
 
 RECORD = "provenance.json"
 """File of a session, beside the dumped config and the scalars."""
@@ -110,5 +110,4 @@ class Provenance:
 
     def write(self, folder: Path) -> None:
         """Record it in a folder, which is made if it is missing."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / RECORD).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        write_json(folder / RECORD, asdict(self), indent=True)
